@@ -1,0 +1,179 @@
+//! The command line: what was typed, with its types. What it means is for `config.rs` to say.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use pico_args::Arguments;
+
+use crate::error::Error;
+use crate::kube::incluster::SERVICE_ACCOUNT;
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once, and exits.
+
+Usage:
+  metrics-responder [OPTIONS]     collect and send (what the CronJob runs)
+
+Options:
+  --dry-run                 print the report on standard output and send nothing
+  --recorded DIR            read a recorded API instead of a cluster
+  --kubeconfig FILE         read a cluster from outside it
+  --serviceaccount-dir DIR  where the ServiceAccount is mounted
+                            [default: /var/run/secrets/kubernetes.io/serviceaccount]
+  --config FILE             [default: /etc/metrics-responder/config.yaml, which may be absent]
+  --endpoint URL            where the report is sent
+                            [default: https://metrics-responder.rke2.io/v1/checkupgrade]
+  --strict                  exit 3 when the report was not accepted
+  -v, --verbose             one line per request: method, path, status, bytes, milliseconds
+  -h, --help                print this and exit
+  -V, --version             print the version and exit
+
+Environment (over the file, under the flags):
+  METRICS_RESPONDER_ENABLED     false sends nothing; so does DO_NOT_TRACK=1
+  METRICS_RESPONDER_ENDPOINT    where the report is sent
+  METRICS_RESPONDER_ALLOW_HTTP  true allows an endpoint without TLS
+  METRICS_RESPONDER_CA_FILE     PEM bundle trusted for the endpoint besides the public roots
+  METRICS_RESPONDER_SPREAD      wait before sending, less than this [default: 0s]
+  METRICS_RESPONDER_TIMEOUT     for reading the cluster, and again for sending [default: 10s]
+  HTTPS_PROXY, NO_PROXY         for the endpoint alone
+
+Exit status:
+  0  sent, disabled, or not sent for a reason outside (unreachable, slow, unexpected reply)
+  1  the cluster could not be read as installed
+  2  wrong flags or configuration
+  3  with --strict: not accepted
+";
+
+/// One command line.
+#[derive(Debug)]
+pub enum Args {
+    /// `--help`
+    Help,
+    /// Collect and send.
+    Report(Report),
+    /// `--version`
+    Version,
+}
+
+/// The options of collecting and sending.
+#[derive(Debug)]
+pub struct Report {
+    /// `--dry-run`
+    pub dry_run: bool,
+    /// `--strict`
+    pub strict: bool,
+    /// `--verbose`
+    pub verbose: bool,
+    /// `--recorded`
+    pub recorded: Option<PathBuf>,
+    /// `--kubeconfig`
+    pub kubeconfig: Option<PathBuf>,
+    /// `--serviceaccount-dir`
+    pub serviceaccount_dir: PathBuf,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--endpoint`
+    pub endpoint: Option<String>,
+}
+
+impl Args {
+    /// Reads the arguments after the program's name.
+    pub fn parse(arguments: Vec<OsString>) -> Result<Self, Error> {
+        // Flags come before options, since an option takes the next word whatever it is.
+        let mut arguments = Arguments::from_vec(arguments);
+        if arguments.contains(["-h", "--help"]) {
+            return Ok(Self::Help);
+        }
+        if arguments.contains(["-V", "--version"]) {
+            return Ok(Self::Version);
+        }
+        let report = Report {
+            dry_run: arguments.contains("--dry-run"),
+            strict: arguments.contains("--strict"),
+            verbose: arguments.contains(["-v", "--verbose"]),
+            recorded: path(&mut arguments, "--recorded")?,
+            kubeconfig: path(&mut arguments, "--kubeconfig")?,
+            serviceaccount_dir: path(&mut arguments, "--serviceaccount-dir")?
+                .unwrap_or_else(|| SERVICE_ACCOUNT.into()),
+            config: path(&mut arguments, "--config")?,
+            endpoint: arguments
+                .opt_value_from_str("--endpoint")
+                .map_err(|e| wrong(&e))?,
+        };
+        // A misspelt `--dry-run` must not send.
+        match arguments.finish().first() {
+            None => Ok(Self::Report(report)),
+            Some(word) => Err(Error::Args(format!(
+                "unexpected argument {:?}",
+                word.to_string_lossy()
+            ))),
+        }
+    }
+}
+
+fn path(arguments: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
+    let path: Option<PathBuf> = arguments.opt_value_from_str(name).map_err(|e| wrong(&e))?;
+    match path {
+        Some(path) if path.as_os_str().is_empty() => {
+            Err(Error::Args(format!("{name} expects a path")))
+        }
+        path => Ok(path),
+    }
+}
+
+fn wrong(error: &pico_args::Error) -> Error {
+    Error::Args(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Args, Error> {
+        Args::parse(line.split_whitespace().map(Into::into).collect())
+    }
+
+    #[test]
+    fn options_are_read_in_either_notation() {
+        for line in [
+            "--dry-run --recorded a --endpoint https://b",
+            "--recorded=a --endpoint=https://b --dry-run",
+        ] {
+            let Ok(Args::Report(report)) = parse(line) else {
+                panic!("{line}");
+            };
+            assert!(report.dry_run && !report.strict && !report.verbose);
+            assert_eq!(report.recorded, Some("a".into()));
+            assert_eq!(report.endpoint.as_deref(), Some("https://b"));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_an_error() {
+        for line in [
+            "--dryrun",
+            "send",
+            "-x",
+            "--recorded",
+            "--config=",
+            "--config a --config b",
+            "--",
+            "-- --dry-run",
+            "--dry-run=yes",
+        ] {
+            assert!(matches!(parse(line), Err(Error::Args(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn help_names_the_same_defaults_as_the_program() {
+        for default in [
+            SERVICE_ACCOUNT,
+            crate::config::DEFAULT_FILE,
+            crate::config::DEFAULT_ENDPOINT,
+        ] {
+            assert!(HELP.contains(default), "{default}");
+        }
+    }
+}

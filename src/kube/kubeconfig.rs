@@ -1,0 +1,384 @@
+//! The way into the cluster from outside: the current context of a kubeconfig.
+//!
+//! What this client cannot honour is refused by name, never skipped: a proxy or a plugin that somebody
+//! configured is there for a reason.
+
+use std::fs;
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::{Access, Token};
+use crate::error::Error;
+use crate::http;
+
+/// Kubeconfigs of hundreds of clusters are smaller.
+const MAX_FILE: usize = 1 << 20;
+
+/// Reads the file, and the files that it names.
+pub fn access(file: &Path) -> Result<Access, Error> {
+    read(file).map_err(|reason| Error::Config {
+        origin: file.display().to_string(),
+        reason,
+    })
+}
+
+fn read(file: &Path) -> Result<Access, String> {
+    let text = fs::read(file).map_err(|e| e.to_string())?;
+    if text.len() > MAX_FILE {
+        return Err("larger than 1 MiB".to_owned());
+    }
+    let folder = file.parent().unwrap_or(Path::new(""));
+    parse(&text)?.current()?.access(folder)
+}
+
+fn parse(text: &[u8]) -> Result<Kubeconfig, String> {
+    serde_yaml::from_slice(text).map_err(|e| {
+        // The text of the error may quote a token: keep the place.
+        let place = e.location().map_or_else(String::new, |place| {
+            format!(" at line {}, column {}", place.line(), place.column())
+        });
+        format!("not a kubeconfig{place}")
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Kubeconfig {
+    current_context: Option<String>,
+    #[serde(default)]
+    contexts: Vec<NamedContext>,
+    #[serde(default)]
+    clusters: Vec<NamedCluster>,
+    #[serde(default)]
+    users: Vec<NamedUser>,
+}
+
+#[derive(Deserialize)]
+struct NamedContext {
+    name: String,
+    context: Context,
+}
+
+#[derive(Deserialize)]
+struct Context {
+    cluster: String,
+    user: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NamedCluster {
+    name: String,
+    cluster: Cluster,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Cluster {
+    server: Option<String>,
+    certificate_authority: Option<String>,
+    certificate_authority_data: Option<String>,
+    insecure_skip_tls_verify: Option<bool>,
+    tls_server_name: Option<String>,
+    proxy_url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NamedUser {
+    name: String,
+    user: Option<User>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct User {
+    client_certificate: Option<String>,
+    client_certificate_data: Option<String>,
+    client_key: Option<String>,
+    client_key_data: Option<String>,
+    token: Option<String>,
+    #[serde(rename = "tokenFile")]
+    token_file: Option<String>,
+    exec: Option<IgnoredAny>,
+    auth_provider: Option<IgnoredAny>,
+    username: Option<IgnoredAny>,
+    password: Option<IgnoredAny>,
+    r#as: Option<IgnoredAny>,
+}
+
+/// The cluster and the user of the current context.
+struct Current {
+    cluster: Cluster,
+    user: User,
+}
+
+impl Kubeconfig {
+    fn current(self) -> Result<Current, String> {
+        let name = self
+            .current_context
+            .filter(|name| !name.is_empty())
+            .ok_or("current-context: not set")?;
+        let context = self
+            .contexts
+            .into_iter()
+            .find(|c| c.name == name)
+            .ok_or("current-context: there is no context of that name")?
+            .context;
+        let cluster = self
+            .clusters
+            .into_iter()
+            .find(|c| c.name == context.cluster)
+            .ok_or("contexts: there is no cluster of the current context's name")?
+            .cluster;
+        let user = match context.user.filter(|user| !user.is_empty()) {
+            None => User::default(),
+            Some(name) => {
+                let named = self.users.into_iter().find(|u| u.name == name);
+                let named =
+                    named.ok_or("contexts: there is no user of the current context's name")?;
+                named.user.unwrap_or_default()
+            }
+        };
+        Ok(Current { cluster, user })
+    }
+}
+
+impl Current {
+    fn access(self, folder: &Path) -> Result<Access, String> {
+        let Self { cluster, user } = self;
+        refuse(&[
+            (
+                "insecure-skip-tls-verify",
+                cluster.insecure_skip_tls_verify == Some(true),
+            ),
+            (
+                "tls-server-name",
+                is_set(cluster.tls_server_name.as_deref()),
+            ),
+            ("proxy-url", is_set(cluster.proxy_url.as_deref())),
+            ("exec", user.exec.is_some()),
+            ("auth-provider", user.auth_provider.is_some()),
+            ("username", user.username.is_some()),
+            ("password", user.password.is_some()),
+            ("as", user.r#as.is_some()),
+        ])?;
+        let ca = Source {
+            key: "certificate-authority",
+            file: cluster.certificate_authority,
+            data: cluster.certificate_authority_data,
+        };
+        let roots = match ca.read(folder)? {
+            Some(pem) => http::roots(&pem).map_err(|e| format!("certificate-authority: {e}"))?,
+            // As kubectl does, which trusts what its system trusts.
+            None => http::public_roots(),
+        };
+        let certificate = Source {
+            key: "client-certificate",
+            file: user.client_certificate,
+            data: user.client_certificate_data,
+        };
+        let key = Source {
+            key: "client-key",
+            file: user.client_key,
+            data: user.client_key_data,
+        };
+        let identity = match (certificate.read(folder)?, key.read(folder)?) {
+            (Some(certificate), Some(key)) => Some(http::identity(&certificate, &key)?),
+            (None, None) => None,
+            (Some(_), None) => return Err("client-key: not set".to_owned()),
+            (None, Some(_)) => return Err("client-certificate: not set".to_owned()),
+        };
+        Ok(Access {
+            server: server(cluster.server.as_deref().unwrap_or_default())?,
+            roots,
+            token: token(user.token, user.token_file, folder)?,
+            identity,
+        })
+    }
+}
+
+fn refuse(keys: &[(&str, bool)]) -> Result<(), String> {
+    match keys.iter().find(|(_, present)| *present) {
+        Some((key, _)) => Err(format!(
+            "{key}: not supported here; use a kubeconfig without it"
+        )),
+        None => Ok(()),
+    }
+}
+
+fn is_set(text: Option<&str>) -> bool {
+    text.is_some_and(|text| !text.is_empty())
+}
+
+fn server(text: &str) -> Result<String, String> {
+    let expected = "server: not an https URL";
+    let uri: ureq::http::Uri = text.parse().map_err(|_| expected)?;
+    let plain = uri.query().is_none() && uri.authority().is_some_and(|a| !a.as_str().contains('@'));
+    if uri.scheme_str() == Some("https") && plain {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err(expected.to_owned())
+    }
+}
+
+/// A token file wins over a token, as in client-go.
+fn token(
+    token: Option<String>,
+    file: Option<String>,
+    folder: &Path,
+) -> Result<Option<Token>, String> {
+    let text = match file.filter(|file| !file.is_empty()) {
+        Some(file) => {
+            Some(fs::read_to_string(folder.join(file)).map_err(|e| format!("tokenFile: {e}"))?)
+        }
+        None => token.filter(|token| !token.is_empty()),
+    };
+    let token = text.map(|text| Token::new(&text)).transpose();
+    token.map_err(|e| format!("token: {e}"))
+}
+
+/// Something that is embedded or in a file. Embedded wins, as in client-go.
+struct Source {
+    key: &'static str,
+    file: Option<String>,
+    data: Option<String>,
+}
+
+impl Source {
+    fn read(self, folder: &Path) -> Result<Option<Vec<u8>>, String> {
+        let Self { key, file, data } = self;
+        if let Some(data) = data.filter(|data| !data.is_empty()) {
+            let text = decode(&data).ok_or_else(|| format!("{key}-data: not base64"))?;
+            return Ok(Some(text));
+        }
+        match file.filter(|file| !file.is_empty()) {
+            Some(file) => fs::read(folder.join(file))
+                .map(Some)
+                .map_err(|e| format!("{key}: {e}")),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Decodes base64. PEM is base64 between two lines, and its parser is linked already; what the bytes are
+/// does not matter to it.
+fn decode(base64: &str) -> Option<Vec<u8>> {
+    let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+    let decoded = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
+    Some(decoded.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kubeconfig(cluster: &str, user: &str) -> String {
+        format!(
+            "current-context: here\n\
+             contexts: [{{name: there, context: {{cluster: x, user: x}}}}, {{name: here, context: {{cluster: c, user: u}}}}]\n\
+             clusters: [{{name: c, cluster: {{{cluster}}}}}]\n\
+             users: [{{name: u, user: {{{user}}}}}]\n"
+        )
+    }
+
+    fn open(text: &str) -> Result<Access, String> {
+        parse(text.as_bytes())?
+            .current()?
+            .access(Path::new("testdata"))
+    }
+
+    #[test]
+    fn the_current_context_decides() {
+        let access = open(&kubeconfig("server: 'https://a:6443/k8s/'", "token: abc")).unwrap();
+        assert_eq!(access.server, "https://a:6443/k8s");
+        assert!(access.token.is_some() && access.identity.is_none());
+    }
+
+    #[test]
+    fn what_cannot_be_honoured_is_refused_by_name() {
+        for (cluster, user, key) in [
+            (
+                "insecure-skip-tls-verify: true",
+                "",
+                "insecure-skip-tls-verify",
+            ),
+            ("tls-server-name: x", "", "tls-server-name"),
+            ("proxy-url: 'http://x'", "", "proxy-url"),
+            ("", "exec: {command: x}", "exec"),
+            ("", "auth-provider: {name: x}", "auth-provider"),
+            ("", "username: x", "username"),
+            ("", "as: x", "as"),
+            (
+                "certificate-authority-data: '!'",
+                "",
+                "certificate-authority-data",
+            ),
+            (
+                "certificate-authority: nowhere",
+                "",
+                "certificate-authority",
+            ),
+            (
+                "certificate-authority-data: QUJD",
+                "",
+                "certificate-authority",
+            ),
+            ("", "client-certificate-data: QUJD", "client-key"),
+            ("", "client-key-data: QUJD", "client-certificate"),
+            ("", "tokenFile: nowhere", "tokenFile"),
+            ("", "token: 'a b'", "token"),
+        ] {
+            let server = if cluster.is_empty() {
+                "server: 'https://a'"
+            } else {
+                "server: 'https://a', "
+            };
+            let error = open(&kubeconfig(&format!("{server}{cluster}"), user))
+                .err()
+                .unwrap();
+            assert!(error.starts_with(&format!("{key}: ")), "{key}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_server_is_an_https_url() {
+        for server in [
+            "",
+            "a",
+            "http://a",
+            "https://",
+            "https://u:p@a",
+            "https://a?b",
+            "ftp://a",
+        ] {
+            let error = open(&kubeconfig(&format!("server: '{server}'"), ""))
+                .err()
+                .unwrap();
+            assert_eq!(error, "server: not an https URL", "{server}");
+        }
+    }
+
+    #[test]
+    fn an_error_gives_the_place_and_quotes_nothing() {
+        let error = open("users: [{name: u, user: {token: [acme-canary]}}]")
+            .err()
+            .unwrap();
+        assert!(
+            error.contains("line 1") && !error.contains("acme-canary"),
+            "{error}"
+        );
+        for text in ["", "current-context: x", "current-context: ''", "[]", "\t"] {
+            assert!(open(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn base64_is_decoded_whole() {
+        assert_eq!(decode("QUJDRA==").as_deref(), Some(&b"ABCD"[..]));
+        assert_eq!(decode(&"QUJD".repeat(5000)).map(|d| d.len()), Some(15_000));
+        assert_eq!(decode("Q!"), None);
+    }
+}

@@ -1,0 +1,228 @@
+//! The JSON that is read of the API, and no more of it. Fields unknown here are skipped unread.
+
+use std::fmt;
+
+use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use uuid::Uuid;
+
+/// `GET /version`.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Version {
+    /// Such as `v1.36.2+rke2r1`.
+    pub git_version: GitVersion,
+}
+
+/// The version of Kubernetes and of the distribution that built it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[serde(try_from = "String")]
+pub struct GitVersion(String);
+
+impl GitVersion {
+    /// As the API server gives it: `v1.36.2+rke2r1`.
+    #[must_use]
+    pub fn full(&self) -> &str {
+        &self.0
+    }
+
+    /// The part that every distribution shares, up to the `+`: `v1.36.2`.
+    #[must_use]
+    pub fn kubernetes(&self) -> &str {
+        self.0.split('+').next().unwrap_or_default()
+    }
+}
+
+impl TryFrom<String> for GitVersion {
+    type Error = &'static str;
+
+    /// Takes a semantic version with the leading `v`, and the placeholders that Kubernetes' own unreleased
+    /// builds carry (`v0.0.0-master+$Format:%H$`): nothing in which a text could hide.
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let core = text.split(['-', '+']).next().unwrap_or_default();
+        let numbers = core.strip_prefix('v').unwrap_or_default().split('.');
+        let numeric = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b".-+$:%".contains(&b);
+        if text.len() <= 64
+            && numbers.clone().count() == 3
+            && numbers.into_iter().all(numeric)
+            && text.bytes().all(plain)
+        {
+            Ok(Self(text))
+        } else {
+            Err("not a version")
+        }
+    }
+}
+
+/// `GET /api/v1/namespaces/kube-system`.
+#[derive(Debug, Deserialize)]
+pub struct Namespace {
+    /// Its metadata.
+    pub metadata: NamespaceMeta,
+}
+
+/// The metadata of a namespace.
+#[derive(Debug, Deserialize)]
+pub struct NamespaceMeta {
+    /// Made at random when the cluster was.
+    #[serde(deserialize_with = "uid")]
+    pub uid: Uuid,
+}
+
+/// A DaemonSet of which only the presence matters: `PartialObjectMetadata` or, in a recording, all of it.
+#[derive(Debug, Deserialize)]
+pub struct DaemonSet {
+    /// Tells an answer of Kubernetes from another one.
+    #[serde(rename = "kind")]
+    _kind: DaemonSetKind,
+}
+
+#[derive(Debug, Deserialize)]
+enum DaemonSetKind {
+    DaemonSet,
+    PartialObjectMetadata,
+}
+
+/// The metadata of nodes, of which only one annotation matters: `PartialObjectMetadataList` or, in a
+/// recording, the `NodeList`.
+#[derive(Debug, Deserialize)]
+pub struct NodeMetadataList {
+    #[serde(rename = "kind")]
+    _kind: NodeMetadataKind,
+    items: Option<AnyNode>,
+}
+
+#[derive(Debug, Deserialize)]
+enum NodeMetadataKind {
+    NodeList,
+    PartialObjectMetadataList,
+}
+
+impl NodeMetadataList {
+    /// Whether any of the nodes runs flanneld.
+    #[must_use]
+    pub fn shows_flannel(&self) -> bool {
+        matches!(self.items, Some(AnyNode { flannel: true }))
+    }
+}
+
+/// Folded as it is read: the list may be as long as a server cares to make it.
+#[derive(Debug)]
+struct AnyNode {
+    flannel: bool,
+}
+
+impl<'de> Deserialize<'de> for AnyNode {
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Items;
+
+        impl<'de> Visitor<'de> for Items {
+            type Value = AnyNode;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("items")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<AnyNode, A::Error> {
+                let mut flannel = false;
+                while let Some(node) = items.next_element::<NodeMetadata>()? {
+                    flannel |= node
+                        .metadata
+                        .annotations
+                        .is_some_and(|a| a.flannel.is_some());
+                }
+                Ok(AnyNode { flannel })
+            }
+        }
+
+        json.deserialize_seq(Items)
+    }
+}
+
+#[derive(Deserialize)]
+struct NodeMetadata {
+    metadata: Annotated,
+}
+
+#[derive(Deserialize)]
+struct Annotated {
+    annotations: Option<Annotations>,
+}
+
+#[derive(Deserialize)]
+struct Annotations {
+    /// flanneld writes this on every node. K3s runs it inside its own process, without a DaemonSet.
+    #[serde(rename = "flannel.alpha.coreos.com/backend-type")]
+    flannel: Option<IgnoredAny>,
+}
+
+/// A UID in the form that Kubernetes writes: 36 characters, hyphenated.
+fn uid<'de, D: Deserializer<'de>>(json: D) -> Result<Uuid, D::Error> {
+    let text = String::deserialize(json)?;
+    let uuid = Uuid::try_parse(&text).ok().filter(|_| text.len() == 36);
+    uuid.filter(|uuid| !uuid.is_nil())
+        .ok_or_else(|| D::Error::custom("not a UUID"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_git_version_is_kept_whole_and_cut_at_the_plus() {
+        for (full, kubernetes) in [
+            ("v1.36.2+rke2r1", "v1.36.2"),
+            ("v1.35.4+k3s1", "v1.35.4"),
+            ("v1.32.2-rc1+rke2r1", "v1.32.2-rc1"),
+            ("v1.30.3+k3s-b11486d3", "v1.30.3"),
+            ("v1.34.0", "v1.34.0"),
+            ("v1.31.4-eks-2d5f260", "v1.31.4-eks-2d5f260"),
+            ("v1.31.3-gke.1162000", "v1.31.3-gke.1162000"),
+            ("v0.0.0-master+$Format:%H$", "v0.0.0-master"),
+        ] {
+            let version = GitVersion::try_from(full.to_owned()).unwrap();
+            assert_eq!((version.full(), version.kubernetes()), (full, kubernetes));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_version_is_refused() {
+        let long = format!("v1.2.3-{}", "x".repeat(64));
+        for text in [
+            "",
+            "v",
+            "1.2.3",
+            "v1.2",
+            "v1.2.x",
+            "v1..2",
+            "v1.2.3.4",
+            "acme-canary",
+            "v1.2.3 acme",
+            "v1.2.3\n",
+            "v1.2.3\"",
+            "v1.2.3-é",
+            "vv1.2.3",
+            &long,
+        ] {
+            assert!(GitVersion::try_from(text.to_owned()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_uid_is_a_hyphenated_uuid() {
+        let parse = |uid: &str| {
+            serde_json::from_str::<Namespace>(&format!(r#"{{"metadata":{{"uid":"{uid}"}}}}"#))
+        };
+        assert!(parse("0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e").is_ok());
+        for uid in [
+            "",
+            "acme-canary",
+            "0fd6ac60b9ea46b885facb6cfdb9e57e",
+            "{0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e}",
+            "00000000-0000-0000-0000-000000000000",
+        ] {
+            assert!(parse(uid).is_err(), "{uid}");
+        }
+    }
+}

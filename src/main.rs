@@ -1,0 +1,171 @@
+//! `metrics-responder`: decides the order of a run, its exit status, and what is said of it.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::thread;
+
+use metrics_responder::args::{self, Args};
+use metrics_responder::config::{Config, DEFAULT_ENDPOINT, Settings};
+use metrics_responder::env::Env;
+use metrics_responder::error::Error;
+use metrics_responder::facts::{self, Facts};
+use metrics_responder::kube::{Api, incluster, kubeconfig};
+use metrics_responder::log::Log;
+use metrics_responder::payload::Report;
+use metrics_responder::send::{self, Verdict};
+use metrics_responder::spread;
+
+/// The cluster could not be read as installed.
+const EX_CLUSTER: u8 = 1;
+/// Wrong flags or configuration.
+const EX_USAGE: u8 = 2;
+/// With `--strict`: the report was not accepted.
+const EX_NOT_ACCEPTED: u8 = 3;
+
+/// Stands on the line that says that a report was accepted.
+const TURN_OFF: &str = "set enabled: false in ConfigMap kube-system/rke2-metrics-responder";
+
+/// What a run came to.
+enum Outcome {
+    /// Something was printed, as asked.
+    Printed,
+    /// Reporting is off, by this setting.
+    Disabled(String),
+    /// The report was accepted.
+    Accepted {
+        report: String,
+        missing: Option<Error>,
+    },
+    /// It was not, for this reason.
+    NotAccepted(String),
+}
+
+fn main() -> ExitCode {
+    let arguments = std::env::args_os().skip(1).collect();
+    let (log, strict, result) = match Args::parse(arguments) {
+        Ok(Args::Help) => (Log { verbose: false }, false, print(args::HELP)),
+        Ok(Args::Version) => (
+            Log { verbose: false },
+            false,
+            print(concat!(
+                "metrics-responder ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            )),
+        ),
+        Ok(Args::Report(args)) => {
+            let log = Log {
+                verbose: args.verbose,
+            };
+            (log, args.strict, report(&args, log))
+        }
+        Err(error) => (Log { verbose: false }, false, Err(error)),
+    };
+    ExitCode::from(conclude(result, strict, log))
+}
+
+/// Says what became of the run: nothing where it printed, two lines where the report was accepted, one
+/// else.
+fn conclude(result: Result<Outcome, Error>, strict: bool, log: Log) -> u8 {
+    match result {
+        Ok(Outcome::Printed) => 0,
+        Ok(Outcome::Disabled(by)) => {
+            log.info(
+                "reporting is disabled, nothing was read or sent",
+                &[("by", &by)],
+            );
+            0
+        }
+        Ok(Outcome::Accepted { report, missing }) => {
+            log.report(&report);
+            let missing = missing.map(|error| error.to_string());
+            let missing = missing
+                .as_deref()
+                .map(|reason| ("without_cni_plugin", reason));
+            let fields: Vec<_> = missing
+                .into_iter()
+                .chain([("turn_off", TURN_OFF)])
+                .collect();
+            log.info("the report above was accepted", &fields);
+            0
+        }
+        Ok(Outcome::NotAccepted(reason)) => not_sent(&reason, strict, log),
+        Err(error) if error.is_outside() => not_sent(&error.to_string(), strict, log),
+        Err(error) => {
+            log.error("nothing was sent", &[("reason", &error.to_string())]);
+            if error.is_usage() {
+                EX_USAGE
+            } else {
+                EX_CLUSTER
+            }
+        }
+    }
+}
+
+fn not_sent(reason: &str, strict: bool, log: Log) -> u8 {
+    log.info(
+        "no report was accepted, the next run tries again",
+        &[("reason", reason)],
+    );
+    if strict { EX_NOT_ACCEPTED } else { 0 }
+}
+
+fn report(args: &args::Report, log: Log) -> Result<Outcome, Error> {
+    let env = Env::Process;
+    let settings = match Config::load(args.config.as_deref(), args.endpoint.as_deref(), &env)? {
+        Config::Disabled(by) => return Ok(Outcome::Disabled(by)),
+        Config::Enabled(settings) => settings,
+    };
+    refuse_stray_reports(args, &settings)?;
+    let facts = facts::gather(&open(args, &env, &settings, log)?)?;
+    let report = encode(&facts)?;
+    if args.dry_run {
+        return print(&(report + "\n"));
+    }
+    thread::sleep(spread::wait(&facts.cluster, settings.spread));
+    Ok(match send::post(&settings.target, report.as_bytes(), log) {
+        Verdict::Accepted => Outcome::Accepted {
+            report,
+            missing: facts.cni.err(),
+        },
+        Verdict::NotAccepted(reason) => {
+            Outcome::NotAccepted(format!("{}: {reason}", settings.target))
+        }
+    })
+}
+
+/// From outside a cluster, only an endpoint that somebody set gets anything: a first try must not end in
+/// the maintainers' statistics.
+fn refuse_stray_reports(args: &args::Report, settings: &Settings) -> Result<(), Error> {
+    let outside = args.recorded.is_some() || args.kubeconfig.is_some();
+    if outside && !args.dry_run && !settings.target.chosen {
+        return Err(Error::Args(format!(
+            "--recorded and --kubeconfig do not send to {DEFAULT_ENDPOINT}: add --dry-run or --endpoint URL"
+        )));
+    }
+    Ok(())
+}
+
+fn open(args: &args::Report, env: &Env, settings: &Settings, log: Log) -> Result<Api, Error> {
+    if let Some(folder) = &args.recorded {
+        return Api::recorded(folder, log);
+    }
+    let access = match &args.kubeconfig {
+        Some(file) => kubeconfig::access(file)?,
+        None => incluster::access(env, &args.serviceaccount_dir)?,
+    };
+    Ok(Api::live(access, settings.timeout, log))
+}
+
+/// The bytes that are posted, which are those that `--dry-run` prints.
+fn encode(facts: &Facts) -> Result<String, Error> {
+    serde_json::to_string(&Report::from(facts)).map_err(|e| Error::Output(e.into()))
+}
+
+fn print(text: &str) -> Result<Outcome, Error> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(Error::Output)?;
+    Ok(Outcome::Printed)
+}

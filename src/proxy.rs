@@ -1,0 +1,242 @@
+//! The proxy of the environment, for the endpoint alone.
+//!
+//! ureq's own reading of these variables knows no CIDR, no port and no blank after a comma in `NO_PROXY`,
+//! all of which RKE2's documentation tells people to write, and goes direct where it cannot use a proxy.
+
+use std::net::IpAddr;
+
+use ureq::http::Uri;
+use ureq::{Proxy, ProxyProtocol};
+
+use crate::env::Env;
+use crate::error::Error;
+
+/// Go's order: RKE2 itself is written in Go and reads the same variables.
+const PROXY: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
+const NO_PROXY: &[&str] = &["NO_PROXY", "no_proxy"];
+
+/// The proxy through which `endpoint` is reached, if any. An endpoint without TLS stands on this machine
+/// or in this cluster, and is always reached directly. A variable that cannot be used is an error even
+/// where `NO_PROXY` would pass it by.
+pub fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Proxy>, Error> {
+    let Some((variable, url)) = env.first(PROXY)? else {
+        return Ok(None);
+    };
+    let proxy = parse(&url).map_err(|reason| Error::Config {
+        origin: variable.to_owned(),
+        reason: reason.to_owned(),
+    })?;
+    let no_proxy = env.first(NO_PROXY)?.map(|(_, list)| list);
+    let host = endpoint.host().unwrap_or_default();
+    let port = endpoint.port_u16().unwrap_or(443);
+    let direct = endpoint.scheme_str() != Some("https")
+        || no_proxy.is_some_and(|list| is_excepted(&list, host, port));
+    Ok((!direct).then_some(proxy))
+}
+
+/// Never quotes the URL: it may hold a password.
+fn parse(url: &str) -> Result<Proxy, &'static str> {
+    const EXPECTED: &str = "not a proxy, which is written http://[user:password@]host[:port]";
+
+    let proxy = Proxy::new(url.trim()).map_err(|_| EXPECTED)?;
+    if !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
+        return Err("only http and https proxies are supported");
+    }
+    let authority = proxy.uri().authority().ok_or(EXPECTED)?.as_str();
+    let address = authority.rsplit('@').next().unwrap_or_default();
+    match address.parse::<ureq::http::uri::Authority>() {
+        Ok(address) if is_address(&address) => Ok(proxy),
+        _ => Err(EXPECTED),
+    }
+}
+
+/// Whether an authority has a host, and a port that is one where it has any.
+pub(crate) fn is_address(authority: &ureq::http::uri::Authority) -> bool {
+    let after_host = authority
+        .as_str()
+        .rsplit_once(authority.host())
+        .map_or("", |(_, port)| port);
+    let port = after_host.strip_prefix(':');
+    !authority.host().is_empty()
+        && (after_host.is_empty() || port.is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0)))
+}
+
+/// Whether `NO_PROXY` names this host. An entry is a domain, which covers its subdomains; one with a
+/// leading dot or `*.`, which covers only them; an address; a CIDR; or `*`; any but the last two with a
+/// port, which then has to agree. What is none of these names nothing.
+#[must_use]
+pub fn is_excepted(no_proxy: &str, host: &str, port: u16) -> bool {
+    let host = host
+        .trim_matches(['[', ']'])
+        .trim_end_matches('.')
+        .to_ascii_lowercase();
+    no_proxy
+        .split([',', ' ', '\t', '\n'])
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| names(&entry.to_ascii_lowercase(), &host, port))
+}
+
+fn names(entry: &str, host: &str, port: u16) -> bool {
+    if entry == "*" {
+        return true;
+    }
+    let (entry, entry_port) = split_port(entry);
+    if entry_port.is_some_and(|p| p != port) {
+        return false;
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return match entry.split_once('/') {
+            Some((network, bits)) => in_network(address, network, bits),
+            None => entry.parse() == Ok(address),
+        };
+    }
+    let domain = entry.trim_start_matches('*').trim_end_matches('.');
+    match domain.strip_prefix('.') {
+        Some(parent) => is_subdomain(host, parent),
+        None => host == domain || is_subdomain(host, domain),
+    }
+}
+
+/// Splits `host:port` and `[address]:port`; a bare IPv6 address has no port.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if let Some((address, rest)) = entry.strip_prefix('[').and_then(|e| e.split_once(']')) {
+        return (address, rest.strip_prefix(':').and_then(|p| p.parse().ok()));
+    }
+    match entry.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => (entry, None),
+        },
+        _ => (entry, None),
+    }
+}
+
+fn is_subdomain(host: &str, parent: &str) -> bool {
+    !parent.is_empty()
+        && host
+            .strip_suffix(parent)
+            .is_some_and(|rest| rest.ends_with('.'))
+}
+
+fn in_network(address: IpAddr, network: &str, bits: &str) -> bool {
+    let (Ok(network), Ok(bits)) = (network.parse::<IpAddr>(), bits.parse::<u32>()) else {
+        return false;
+    };
+    let (address, network, width) = match (address, network) {
+        (IpAddr::V4(a), IpAddr::V4(n)) => (u128::from(a.to_bits()), u128::from(n.to_bits()), 32),
+        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits(), n.to_bits(), 128),
+        _ => return false,
+    };
+    // A shift by the whole width is none that `checked_shr` takes: such a network holds everything.
+    bits <= width
+        && (address ^ network)
+            .checked_shr(width - bits)
+            .is_none_or(|differing| differing == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proxy(endpoint: &str, env: &[(&str, &str)]) -> Result<bool, String> {
+        let proxy = for_endpoint(&endpoint.parse().unwrap(), &Env::of(env));
+        proxy.map(|p| p.is_some()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn no_proxy_is_understood_as_rke2_documents_it() {
+        for (list, host, port, excepted) in [
+            ("*", "a.example", 443, true),
+            ("", "a.example", 443, false),
+            ("a.example", "a.example", 443, true),
+            ("A.Example", "a.EXAMPLE.", 443, true),
+            ("a.example", "b.a.example", 443, true),
+            ("a.example", "ba.example", 443, false),
+            (".example", "a.example", 443, true),
+            (".example", "example", 443, false),
+            ("*.example", "b.a.example", 443, true),
+            ("*.example", "example", 443, false),
+            (".", "a.example", 443, false),
+            ("x, a.example", "a.example", 443, true),
+            ("x a.example", "a.example", 443, true),
+            ("a.example:443", "a.example", 443, true),
+            ("a.example:8443", "a.example", 443, false),
+            (
+                ".svc,.cluster.local,10.42.0.0/16,10.43.0.0/16",
+                "r.ns.svc",
+                443,
+                true,
+            ),
+            ("127.0.0.0/8,10.0.0.0/8", "10.43.0.1", 443, true),
+            ("10.0.0.0/8", "11.0.0.1", 443, false),
+            ("10.0.0.0/8", "10.example", 443, false),
+            ("0.0.0.0/0", "11.0.0.1", 443, true),
+            ("::/0", "[fd00::1]", 443, true),
+            ("::/0", "10.0.0.1", 443, false),
+            ("10.43.0.1/32", "10.43.0.1", 443, true),
+            ("10.43.0.1/32", "10.43.0.2", 443, false),
+            ("10.43.0.1/33", "10.43.0.1", 443, false),
+            ("10.43.0.1", "10.43.0.1", 443, true),
+            ("10.43.0.1:80", "10.43.0.1", 443, false),
+            ("10.43.0.1:443", "10.43.0.1", 443, true),
+            ("fd00::/8", "[fd00::1]", 443, true),
+            ("fd00::/8", "[2001:db8::1]", 443, false),
+            ("fd00::1", "[fd00::1]", 443, true),
+            ("[fd00::1]:443", "[fd00::1]", 443, true),
+            ("[fd00::1]:80", "[fd00::1]", 443, false),
+            ("10.0.0.0/x,/8,,:", "10.0.0.1", 443, false),
+        ] {
+            assert_eq!(
+                is_excepted(list, host, port),
+                excepted,
+                "{list:?} {host} {port}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_proxy_is_for_an_endpoint_with_tls() {
+        let p = "http://p:3128";
+        for (endpoint, env, proxied) in [
+            ("https://a", &[][..], false),
+            ("https://a", &[("HTTPS_PROXY", p)], true),
+            ("https://127.0.0.1:1", &[("https_proxy", p)], true),
+            (
+                "https://a",
+                &[("HTTPS_PROXY", ""), ("ALL_PROXY", "p:3128")],
+                true,
+            ),
+            ("https://a", &[("HTTP_PROXY", p)], false),
+            ("http://a", &[("HTTPS_PROXY", p)], false),
+            ("https://a", &[("HTTPS_PROXY", p), ("NO_PROXY", "a")], false),
+            (
+                "https://a:8443",
+                &[("HTTPS_PROXY", p), ("no_proxy", "a:8443")],
+                false,
+            ),
+        ] {
+            assert_eq!(proxy(endpoint, env), Ok(proxied), "{endpoint} {env:?}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_that_cannot_be_used_is_an_error_and_never_quoted() {
+        for url in [
+            "socks5://u:secret@p:1080",
+            "socks4://p",
+            "ftp://secret",
+            "http://",
+            "http://secret:99999",
+            "http://u:secret@:3128",
+            "://secret",
+            "secret secret",
+        ] {
+            for no_proxy in ["", "*"] {
+                let error = proxy("https://a", &[("HTTPS_PROXY", url), ("NO_PROXY", no_proxy)]);
+                let error = error.unwrap_err();
+                assert!(error.starts_with("HTTPS_PROXY: "), "{url}: {error}");
+                assert!(!error.contains("secret"), "{error}");
+            }
+        }
+    }
+}
