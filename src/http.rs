@@ -258,7 +258,10 @@ fn tls_failure(error: &rustls::Error) -> Failure {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
 
     Failure::Invalid(match error {
-        InvalidCertificate(CertificateError::UnknownIssuer) => return Failure::UnknownIssuer,
+        // Where an authority was replaced by one of the same name, only the signature tells.
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
+            return Failure::UnknownIssuer;
+        }
         InvalidCertificate(e) => certificate_reason(e).into(),
         AlertReceived(alert) => format!("the peer ended TLS: {alert:?}").into(),
         InvalidMessage(_) => "the peer does not speak TLS".into(),

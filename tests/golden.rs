@@ -1,0 +1,77 @@
+//! Every recorded cluster gives exactly its payload. `just bless` writes the payloads anew, to be read as
+//! a diff.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::fs;
+use std::path::Path;
+
+use support::run::bare;
+use support::{Folder, clusters, expected};
+
+fn dry_run(recording: &Path) -> String {
+    let run = bare(&["--dry-run", "--recorded", recording.to_str().unwrap()]);
+    assert_eq!(
+        (run.code, run.stderr.as_str()),
+        (Some(0), ""),
+        "{}",
+        recording.display()
+    );
+    run.stdout
+}
+
+#[test]
+fn every_recorded_cluster_gives_its_payload() {
+    assert!(clusters().len() >= 5);
+    for cluster in clusters() {
+        let report = dry_run(&cluster);
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(cluster.join("expected-payload.json"), &report).unwrap();
+        }
+        assert_eq!(report, expected(&cluster) + "\n", "{}", cluster.display());
+    }
+}
+
+#[test]
+fn the_typed_list_gives_the_same_as_the_table() {
+    for cluster in clusters() {
+        let copy = Folder::new();
+        copy_tree(&cluster, copy.path());
+        fs::remove_file(copy.path().join("api/v1/nodes.table.json")).unwrap();
+        assert_eq!(dry_run(copy.path()), expected(&cluster) + "\n");
+    }
+}
+
+#[test]
+fn a_table_without_its_columns_is_made_up_for_by_the_typed_list() {
+    for cluster in clusters() {
+        let copy = Folder::new();
+        copy_tree(&cluster, copy.path());
+        let table = copy.path().join("api/v1/nodes.table.json");
+        let renamed = fs::read_to_string(&table)
+            .unwrap()
+            .replace("\"Roles\"", "\"Funktion\"");
+        fs::write(&table, renamed).unwrap();
+        assert_eq!(dry_run(copy.path()), expected(&cluster) + "\n");
+    }
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+            copy_tree(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! What the end-to-end tests stand on: certificates, servers on loopback that answer as a test says, and
+//! the built program started as in a pod.
+
+#![allow(dead_code, reason = "each test file uses its own part of this")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+#![allow(missing_docs, reason = "tests")]
+
+pub mod api;
+pub mod pki;
+pub mod run;
+pub mod server;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// A folder of its own for a test, gone with it.
+pub struct Folder(PathBuf);
+
+impl Folder {
+    pub fn new() -> Self {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let n = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("metrics-responder-test-{}-{n}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Writes a file, with the folders above it.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let file = self.0.join(name);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, content).unwrap();
+        file
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The recorded clusters.
+pub fn clusters() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/clusters");
+    let mut clusters: Vec<_> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    clusters.sort();
+    clusters
+}
+
+/// One of the recorded clusters.
+pub fn cluster(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("testdata/clusters")
+        .join(name)
+}
+
+/// The report that a recorded cluster must give, compact as it is posted.
+pub fn expected(cluster: &Path) -> String {
+    let text = fs::read_to_string(cluster.join("expected-payload.json")).unwrap();
+    compact(&text)
+}
+
+/// Takes the blanks out of JSON; the payloads have none within their strings.
+pub fn compact(json: &str) -> String {
+    json.split_whitespace().collect()
+}

@@ -1,0 +1,105 @@
+//! A certificate authority for the servers of the tests.
+
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+    date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::version::TLS12;
+
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+/// A certificate for this machine by its three names, unless said otherwise.
+pub struct Leaf {
+    pub names: Vec<String>,
+    pub from: (i32, u8, u8),
+    pub until: (i32, u8, u8),
+}
+
+impl Default for Leaf {
+    fn default() -> Self {
+        Self {
+            names: ["127.0.0.1", "::1", "localhost"].map(Into::into).into(),
+            from: (2020, 1, 1),
+            until: (2100, 1, 1),
+        }
+    }
+}
+
+impl Authority {
+    pub fn new() -> Self {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "acme-canary authority");
+        let key = KeyPair::generate().unwrap();
+        Self(CertifiedIssuer::self_signed(params, key).unwrap())
+    }
+
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    pub fn issue(&self, leaf: Leaf) -> (CertificateDer<'static>, KeyPair) {
+        let mut params = CertificateParams::new(leaf.names).unwrap();
+        params.not_before = date_time_ymd(leaf.from.0, leaf.from.1, leaf.from.2);
+        params.not_after = date_time_ymd(leaf.until.0, leaf.until.1, leaf.until.2);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.der().clone(), key)
+    }
+
+    /// TLS 1.2 and 1.3 with a good certificate.
+    pub fn server(&self) -> Arc<ServerConfig> {
+        self.server_with(Leaf::default())
+    }
+
+    pub fn server_with(&self, leaf: Leaf) -> Arc<ServerConfig> {
+        Arc::new(config(self.issue(leaf), rustls::ALL_VERSIONS))
+    }
+
+    pub fn tls12_server(&self) -> Arc<ServerConfig> {
+        Arc::new(config(self.issue(Leaf::default()), &[&TLS12]))
+    }
+
+    /// Asks for a client certificate of this authority.
+    pub fn mutual_server(&self) -> Arc<ServerConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.0.der().clone()).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            provider.clone(),
+        );
+        let (certificate, key) = self.issue(Leaf::default());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_client_cert_verifier(verifier.build().unwrap())
+            .with_single_cert(vec![certificate], private(&key))
+            .unwrap();
+        Arc::new(config)
+    }
+}
+
+fn config(
+    (certificate, key): (CertificateDer<'static>, KeyPair),
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> ServerConfig {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(versions)
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate], private(&key))
+        .unwrap()
+}
+
+fn private(key: &KeyPair) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(key.serialize_der().into())
+}

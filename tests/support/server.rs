@@ -1,0 +1,228 @@
+//! A server on loopback whose every connection is served by a closure, with or without TLS.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// What an upgrade-responder answers.
+pub const ACCEPTED: &str = r#"{"versions":[{"name":"v1.36.2","releaseDate":"2026-10-01T00:00:00Z","minUpgradableVersion":"","tags":["latest"],"extraInfo":null}],"requestIntervalInMinutes":480}"#;
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Request {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let mut found = self
+            .headers
+            .iter()
+            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let first = found.next().map(|(_, value)| value.as_str());
+        assert!(found.next().is_none(), "{name} stands twice");
+        first
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+}
+
+/// One server, until the test process ends.
+#[derive(Clone)]
+pub struct Server {
+    pub port: u16,
+    seen: Arc<Mutex<Vec<Request>>>,
+    connections: Arc<AtomicUsize>,
+    sent: Arc<AtomicUsize>,
+}
+
+impl Server {
+    pub fn start(
+        tls: Option<Arc<ServerConfig>>,
+        serve: impl Fn(&mut Connection) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let server = Self {
+            port: listener.local_addr().unwrap().port(),
+            seen: Arc::default(),
+            connections: Arc::default(),
+            sent: Arc::default(),
+        };
+        let (state, serve) = (server.clone(), Arc::new(serve));
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (state, serve, tls) = (state.clone(), Arc::clone(&serve), tls.clone());
+                state.connections.fetch_add(1, Ordering::SeqCst);
+                thread::spawn(move || {
+                    // A peer that hangs up is what many tests are about.
+                    let _ = Connection::new(stream?, tls, state).and_then(|mut c| serve(&mut c));
+                    io::Result::Ok(())
+                });
+            }
+        });
+        server
+    }
+
+    /// Accepts every report.
+    pub fn accepting(tls: Option<Arc<ServerConfig>>) -> Self {
+        Self::start(tls, |connection| {
+            while connection.request()?.is_some() {
+                connection.reply(200, ACCEPTED)?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Answers every request with these bytes, and hangs up.
+    pub fn saying(tls: Option<Arc<ServerConfig>>, answer: impl Into<Vec<u8>>) -> Self {
+        let answer = answer.into();
+        Self::start(tls, move |connection| {
+            connection.request()?;
+            connection.write(&answer)
+        })
+    }
+
+    pub fn https(&self) -> String {
+        format!("https://127.0.0.1:{}/v1/checkupgrade", self.port)
+    }
+
+    pub fn http(&self) -> String {
+        format!("http://127.0.0.1:{}/v1/checkupgrade", self.port)
+    }
+
+    /// The requests so far.
+    pub fn seen(&self) -> Vec<Request> {
+        self.seen.lock().unwrap().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Bytes written to clients, above TLS.
+    pub fn sent(&self) -> usize {
+        self.sent.load(Ordering::SeqCst)
+    }
+}
+
+trait Stream: Read + Write + Send {}
+impl<T: Read + Write + Send> Stream for T {}
+
+pub struct Connection {
+    stream: BufReader<Box<dyn Stream>>,
+    raw: TcpStream,
+    server: Server,
+}
+
+impl Connection {
+    fn new(raw: TcpStream, tls: Option<Arc<ServerConfig>>, server: Server) -> io::Result<Self> {
+        raw.set_nodelay(true)?;
+        let stream: Box<dyn Stream> = match tls {
+            None => Box::new(raw.try_clone()?),
+            Some(config) => {
+                let connection = ServerConnection::new(config).map_err(io::Error::other)?;
+                Box::new(StreamOwned::new(connection, raw.try_clone()?))
+            }
+        };
+        let stream = BufReader::new(stream);
+        Ok(Self {
+            stream,
+            raw,
+            server,
+        })
+    }
+
+    /// The next request, recorded; `None` where the client has hung up.
+    pub fn request(&mut self) -> io::Result<Option<Request>> {
+        let mut line = String::new();
+        if self.stream.read_line(&mut line)? == 0 {
+            return Ok(None);
+        }
+        let mut words = line.split_whitespace().map(str::to_owned);
+        let (method, target) = (words.next(), words.next());
+        let mut request = Request {
+            method: method.unwrap_or_default(),
+            target: target.unwrap_or_default(),
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            match line.trim_end().split_once(": ") {
+                Some((name, value)) => request.headers.push((name.to_owned(), value.to_owned())),
+                None => break,
+            }
+        }
+        if let Some(length) = request.header("content-length") {
+            request.body = vec![0; length.parse().unwrap()];
+            self.stream.read_exact(&mut request.body)?;
+        }
+        self.server.seen.lock().unwrap().push(request.clone());
+        Ok(Some(request))
+    }
+
+    /// A whole answer with a JSON body, after which the connection stays open.
+    pub fn reply(&mut self, status: u16, body: &str) -> io::Result<()> {
+        self.write(answer(status, body).as_bytes())
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.server.sent.fetch_add(bytes.len(), Ordering::SeqCst);
+        let stream = self.stream.get_mut();
+        stream.write_all(bytes)?;
+        stream.flush()
+    }
+
+    /// A byte now and then.
+    pub fn drip(&mut self, bytes: &[u8], pause: Duration) -> io::Result<()> {
+        for byte in bytes {
+            self.write(&[*byte])?;
+            thread::sleep(pause);
+        }
+        Ok(())
+    }
+
+    /// Below TLS.
+    pub fn raw(&mut self) -> &mut TcpStream {
+        &mut self.raw
+    }
+
+    /// Carries bytes both ways between this connection and another server, as a proxy does.
+    pub fn tunnel(&mut self, port: u16) -> io::Result<()> {
+        let mut there = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        let (mut back, mut here) = (there.try_clone()?, self.raw.try_clone()?);
+        thread::spawn(move || io::copy(&mut back, &mut here));
+        io::copy(&mut self.raw, &mut there)?;
+        Ok(())
+    }
+}
+
+/// An answer with its length.
+pub fn answer(status: u16, body: &str) -> String {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} Whatever\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+/// Says nothing, and hangs up only after longer than any test waits.
+pub fn stall() {
+    thread::sleep(Duration::from_secs(60));
+}
+
+/// A port on which nobody listens.
+pub fn closed_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
