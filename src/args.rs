@@ -13,7 +13,8 @@ pub const HELP: &str = "\
 Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once, and exits.
 
 Usage:
-  metrics-responder [OPTIONS]     collect and send (what the CronJob runs)
+  metrics-responder [OPTIONS]            collect and send (what the CronJob runs)
+  metrics-responder manifest [OPTIONS]   print the manifest for this RKE2 or K3s configuration
 
 Options:
   --dry-run                 print the report on standard output and send nothing
@@ -28,6 +29,10 @@ Options:
   -v, --verbose             one line per request: method, path, status, bytes, milliseconds
   -h, --help                print this and exit
   -V, --version             print the version and exit
+
+Options of manifest:
+  --rke2-config FILE        [default: /etc/rancher/rke2/config.yaml, or K3s' where only that exists]
+  --image REF               the image to run [default: the release's own, out of system-default-registry]
 
 Environment (over the file, under the flags):
   METRICS_RESPONDER_ENABLED     false sends nothing; so does DO_NOT_TRACK=1
@@ -50,6 +55,8 @@ Exit status:
 pub enum Args {
     /// `--help`
     Help,
+    /// Print the manifest.
+    Manifest(Manifest),
     /// Collect and send.
     Report(Report),
     /// `--version`
@@ -77,6 +84,15 @@ pub struct Report {
     pub endpoint: Option<String>,
 }
 
+/// The options of `manifest`.
+#[derive(Debug)]
+pub struct Manifest {
+    /// `--rke2-config`
+    pub rke2_config: Option<PathBuf>,
+    /// `--image`
+    pub image: Option<String>,
+}
+
 impl Args {
     /// Reads the arguments after the program's name.
     pub fn parse(arguments: Vec<OsString>) -> Result<Self, Error> {
@@ -88,38 +104,68 @@ impl Args {
         if arguments.contains(["-V", "--version"]) {
             return Ok(Self::Version);
         }
-        let report = Report {
-            dry_run: arguments.contains("--dry-run"),
-            strict: arguments.contains("--strict"),
-            verbose: arguments.contains(["-v", "--verbose"]),
-            recorded: path(&mut arguments, "--recorded")?,
-            kubeconfig: path(&mut arguments, "--kubeconfig")?,
-            serviceaccount_dir: path(&mut arguments, "--serviceaccount-dir")?
-                .unwrap_or_else(|| SERVICE_ACCOUNT.into()),
-            config: path(&mut arguments, "--config")?,
-            endpoint: arguments
-                .opt_value_from_str("--endpoint")
-                .map_err(|e| wrong(&e))?,
+        let args = match arguments.subcommand().map_err(|e| wrong(&e))?.as_deref() {
+            None => Self::Report(Report::parse(&mut arguments)?),
+            Some("manifest") => Self::Manifest(Manifest::parse(&mut arguments)?),
+            Some(word) => return Err(unexpected(word)),
         };
         // A misspelt `--dry-run` must not send.
         match arguments.finish().first() {
-            None => Ok(Self::Report(report)),
-            Some(word) => Err(Error::Args(format!(
-                "unexpected argument {:?}",
-                word.to_string_lossy()
-            ))),
+            None => Ok(args),
+            Some(word) => Err(unexpected(&word.to_string_lossy())),
         }
     }
 }
 
-fn path(arguments: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
-    let path: Option<PathBuf> = arguments.opt_value_from_str(name).map_err(|e| wrong(&e))?;
-    match path {
-        Some(path) if path.as_os_str().is_empty() => {
-            Err(Error::Args(format!("{name} expects a path")))
-        }
-        path => Ok(path),
+impl Report {
+    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
+        Ok(Self {
+            dry_run: arguments.contains("--dry-run"),
+            strict: arguments.contains("--strict"),
+            verbose: arguments.contains(["-v", "--verbose"]),
+            recorded: path(arguments, "--recorded")?,
+            kubeconfig: path(arguments, "--kubeconfig")?,
+            serviceaccount_dir: path(arguments, "--serviceaccount-dir")?
+                .unwrap_or_else(|| SERVICE_ACCOUNT.into()),
+            config: path(arguments, "--config")?,
+            endpoint: text(arguments, "--endpoint")?,
+        })
     }
+}
+
+impl Manifest {
+    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
+        let image = text(arguments, "--image")?;
+        if image
+            .as_ref()
+            .is_some_and(|image| !image.bytes().all(|b| b.is_ascii_graphic()))
+        {
+            return Err(Error::Args(
+                "--image expects a reference without blanks".to_owned(),
+            ));
+        }
+        Ok(Self {
+            rke2_config: path(arguments, "--rke2-config")?,
+            image,
+        })
+    }
+}
+
+/// An option whose value is not empty.
+fn text(arguments: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
+    let text: Option<String> = arguments.opt_value_from_str(name).map_err(|e| wrong(&e))?;
+    match text {
+        Some(text) if text.is_empty() => Err(Error::Args(format!("{name} expects a value"))),
+        text => Ok(text),
+    }
+}
+
+fn path(arguments: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
+    text(arguments, name).map(|path| path.map(PathBuf::from))
+}
+
+fn unexpected(word: &str) -> Error {
+    Error::Args(format!("unexpected argument {word:?}"))
 }
 
 fn wrong(error: &pico_args::Error) -> Error {
@@ -154,6 +200,9 @@ mod tests {
         for line in [
             "--dryrun",
             "send",
+            "manifest --dry-run",
+            "--image x",
+            "manifest --image=",
             "-x",
             "--recorded",
             "--config=",

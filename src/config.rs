@@ -191,7 +191,8 @@ fn read_file(path: &Path, required: bool) -> Result<Keys, Error> {
     }
 }
 
-fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+/// Reads a file that is not larger than it can reasonably be.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     fs::File::open(path)?
         .take(limit + 1)
@@ -224,7 +225,7 @@ fn parse_bool(value: &str) -> Result<bool, String> {
 
 /// Takes an absolute URL without what could be a secret or is meaningless in a POST; http only to this
 /// machine, or where `allowHttp` says so.
-fn parse_endpoint(url: &str, allow_http: bool) -> Result<Uri, String> {
+pub(crate) fn parse_endpoint(url: &str, allow_http: bool) -> Result<Uri, String> {
     let expected = || format!("an https URL is expected, not {:?}", without_userinfo(url));
     if url.contains('#') {
         return Err(expected());

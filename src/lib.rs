@@ -16,6 +16,9 @@ pub mod payload;
 pub mod send;
 pub mod spread;
 
+pub mod manifest;
+pub mod schedule;
+
 pub mod error;
 pub mod http;
 pub mod json;

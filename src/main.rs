@@ -11,6 +11,7 @@ use metrics_responder::error::Error;
 use metrics_responder::facts::{self, Facts};
 use metrics_responder::kube::{Api, incluster, kubeconfig};
 use metrics_responder::log::Log;
+use metrics_responder::manifest;
 use metrics_responder::payload::Report;
 use metrics_responder::send::{self, Verdict};
 use metrics_responder::spread;
@@ -41,26 +42,22 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    let arguments = std::env::args_os().skip(1).collect();
-    let (log, strict, result) = match Args::parse(arguments) {
-        Ok(Args::Help) => (Log { verbose: false }, false, print(args::HELP)),
-        Ok(Args::Version) => (
-            Log { verbose: false },
-            false,
-            print(concat!(
-                "metrics-responder ",
-                env!("CARGO_PKG_VERSION"),
-                "\n"
-            )),
-        ),
-        Ok(Args::Report(args)) => {
-            let log = Log {
-                verbose: args.verbose,
-            };
-            (log, args.strict, report(&args, log))
+    let (mut log, mut strict) = (Log { verbose: false }, false);
+    let result = Args::parse(std::env::args_os().skip(1).collect()).and_then(|args| match args {
+        Args::Help => print(args::HELP),
+        Args::Version => print(concat!(
+            "metrics-responder ",
+            env!("CARGO_PKG_VERSION"),
+            "\n"
+        )),
+        Args::Manifest(args::Manifest { rke2_config, image }) => {
+            print(&manifest::render(rke2_config.as_deref(), image.as_deref())?)
         }
-        Err(error) => (Log { verbose: false }, false, Err(error)),
-    };
+        Args::Report(args) => {
+            (log.verbose, strict) = (args.verbose, args.strict);
+            report(&args, log)
+        }
+    });
     ExitCode::from(conclude(result, strict, log))
 }
 
@@ -92,7 +89,10 @@ fn conclude(result: Result<Outcome, Error>, strict: bool, log: Log) -> u8 {
         Ok(Outcome::NotAccepted(reason)) => not_sent(&reason, strict, log),
         Err(error) if error.is_outside() => not_sent(&error.to_string(), strict, log),
         Err(error) => {
-            log.error("nothing was sent", &[("reason", &error.to_string())]);
+            log.error(
+                "stopped, nothing was sent",
+                &[("reason", &error.to_string())],
+            );
             if error.is_usage() {
                 EX_USAGE
             } else {
