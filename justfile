@@ -1,7 +1,4 @@
-# The entry to everything: `just` lists it. CI runs the same recipes through `.ci/run`.
-
-amd64 := "x86_64-unknown-linux-musl"
-arm64 := "aarch64-unknown-linux-musl"
+# The entry to everything: `just` lists it. CI runs the same commands through `.ci/run`.
 
 # List the recipes
 default:
@@ -28,6 +25,34 @@ lint:
 # Write the expected payloads of testdata/clusters anew; read the diff
 bless:
     BLESS=1 cargo test --test golden
+
+# Render the chart into deploy/upgrade-responder.yaml
+manifest:
+    .ci/deploy/render
+
+# Check the chart and what it renders against Kubernetes' schemas and our own rules
+validate:
+    .ci/deploy/validate
+
+# Build the static binaries for amd64 and arm64
+static:
+    .ci/deploy/build
+
+# Assemble both images out of the static binaries, and prove what is in them
+image: static
+    .ci/deploy/image
+
+# Write the tarballs, image lists and sums for air-gapped nodes into dist/
+airgap:
+    .ci/deploy/airgap
+
+# Run the image once in a cluster (kind, k3d, or current with IMAGE= and RECEIVER=) and compare what arrives
+smoke cluster="kind":
+    .ci/smoke {{ cluster }}
+
+# Test the receiver's queries on a real InfluxDB
+receiver:
+    .ci/receiver/test
 
 # Do all that CI does
 ci:

@@ -27,8 +27,8 @@ pub const META: &[DaemonSet] = &[
 
 /// Where two of these run side by side, the earlier one is the answer: on EKS and AKS the cloud's CNI
 /// comes before a Calico or Cilium that only enforces its policies, and kube-router comes last because
-/// its policy-only installation has the same name. To add a CNI, add its line here and run
-/// `just manifest`, which writes its name into the RBAC.
+/// its policy-only installation has the same name. To add a CNI, add its line here and its name to
+/// `deploy/chart/templates/rbac.yaml`, then run `just manifest`.
 pub const PRIMARY: &[DaemonSet] = &[
     row("canal", "kube-system", "rke2-canal"),
     row("aws-vpc-cni", "kube-system", "aws-node"),

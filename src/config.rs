@@ -93,19 +93,35 @@ impl Config {
     /// beyond that is looked at: no mistake elsewhere can turn an opt-out into a failure.
     pub fn load(file: Option<&Path>, endpoint: Option<&str>, env: &Env) -> Result<Self, Error> {
         let path = file.unwrap_or(Path::new(DEFAULT_FILE));
-        let content = read_file(path, file.is_some())?;
+        let text = match read(path, MAX_FILE) {
+            Ok(text) => text,
+            Err(e) if e.kind() == io::ErrorKind::NotFound && file.is_none() => Vec::new(),
+            Err(e) => return at(path.display().to_string(), Err(e.to_string())),
+        };
+        Self::from_text(&text, path, endpoint, env)
+    }
+
+    /// The same of a file's text.
+    pub fn from_text(
+        text: &[u8],
+        path: &Path,
+        endpoint: Option<&str>,
+        env: &Env,
+    ) -> Result<Self, Error> {
+        // An empty document is null.
+        let keys: Result<Option<Keys>, _> = serde_yaml::from_slice(text);
+        let keys = at(path.display().to_string(), keys.map_err(|e| e.to_string()))?;
+        let keys = keys.unwrap_or_default();
         let source = Source { path, env };
-        if env
-            .get("DO_NOT_TRACK")?
-            .is_some_and(|value| is_objection(&value))
-        {
+        let objection = env.get("DO_NOT_TRACK")?;
+        if objection.is_some_and(|value| is_objection(&value)) {
             return Ok(Self::Disabled("DO_NOT_TRACK".to_owned()));
         }
-        let enabled = source.flag("enabled", "METRICS_RESPONDER_ENABLED", content.enabled)?;
+        let enabled = source.flag("enabled", "METRICS_RESPONDER_ENABLED", keys.enabled)?;
         if let Some((false, origin)) = enabled {
             return Ok(Self::Disabled(origin));
         }
-        source.settings(content, endpoint).map(Self::Enabled)
+        source.settings(keys, endpoint).map(Self::Enabled)
     }
 }
 
@@ -175,19 +191,6 @@ impl Source<'_> {
 
     fn place(&self, key: &str) -> String {
         format!("{}: {key}", self.path.display())
-    }
-}
-
-fn read_file(path: &Path, required: bool) -> Result<Keys, Error> {
-    let origin = path.display().to_string();
-    match read(path, MAX_FILE) {
-        // An empty document is null.
-        Ok(text) => {
-            let file: Result<Option<Keys>, _> = serde_yaml::from_slice(&text);
-            at(origin, file.map_err(|e| e.to_string())).map(Option::unwrap_or_default)
-        }
-        Err(e) if e.kind() == io::ErrorKind::NotFound && !required => Ok(Keys::default()),
-        Err(e) => at(origin, Err(e.to_string())),
     }
 }
 
@@ -309,12 +312,8 @@ mod tests {
     use super::*;
 
     fn load(yaml: &str, env: &[(&str, &str)], endpoint: Option<&str>) -> Result<Config, String> {
-        let env = Env::of(env);
         let path = Path::new("c.yaml");
-        let source = Source { path, env: &env };
-        let file: Option<Keys> = serde_yaml::from_str(yaml).map_err(|e| e.to_string())?;
-        let settings = source.settings(file.unwrap_or_default(), endpoint);
-        settings.map(Config::Enabled).map_err(|e| e.to_string())
+        Config::from_text(yaml.as_bytes(), path, endpoint, &Env::of(env)).map_err(|e| e.to_string())
     }
 
     fn settings(yaml: &str, env: &[(&str, &str)], endpoint: Option<&str>) -> Settings {
@@ -472,7 +471,7 @@ mod tests {
             (
                 "endpint: x",
                 &[],
-                "",
+                "c.yaml: ",
                 "unknown field `endpint`, expected one of `enabled`",
             ),
             ("enabled: 3", &[], "", "enabled: invalid type"),

@@ -23,8 +23,9 @@ const EX_USAGE: u8 = 2;
 /// With `--strict`: the report was not accepted.
 const EX_NOT_ACCEPTED: u8 = 3;
 
-/// Stands on the line that says that a report was accepted.
-const TURN_OFF: &str = "set enabled: false in ConfigMap kube-system/rke2-metrics-responder";
+/// Stands on the line that says that a report was accepted. Suspending is what outlives an upgrade.
+const TURN_OFF: &str =
+    "suspend CronJob kube-system/rke2-metrics-responder, or set enabled: false in its ConfigMap";
 
 /// What a run came to.
 enum Outcome {

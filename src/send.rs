@@ -1,6 +1,7 @@
 //! One POST of the report, one verdict on the reply.
 
 use std::borrow::Cow;
+use std::io::Read;
 use std::time::Instant;
 
 use serde::Deserialize;
@@ -50,8 +51,8 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
     let verdict = match status {
         200 => {
             let mut reply = json::Counted::new(response.into_reader(Some(MAX_REPLY)));
-            json::read::<Reply>(&mut reply)
-                .map(|_| reply.total())
+            read_reply(&mut reply)
+                .map(|()| reply.total())
                 .map_err(|error| match error {
                     json::Error::Io(e) => client.body_failure(e).reason(),
                     json::Error::Syntax(e) | json::Error::Shape(e) => {
@@ -86,10 +87,14 @@ fn connect_and_post(
     result
 }
 
+/// Tells an upgrade-responder's reply from that of a captive portal. What versions it names is not looked at.
+pub fn read_reply(body: impl Read) -> Result<(), json::Error> {
+    json::read::<Reply>(body).map(|_| ())
+}
+
 /// The part of the reply that tells an upgrade-responder from a captive portal.
 #[derive(Deserialize)]
 struct Reply {
-    /// The versions themselves are not acted upon.
     #[serde(rename = "versions", alias = "Versions")]
     _versions: Vec<IgnoredAny>,
 }

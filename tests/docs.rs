@@ -16,6 +16,7 @@ use std::path::Path;
 use metrics_responder::args::HELP;
 use metrics_responder::cni;
 use metrics_responder::config::DEFAULT_ENDPOINT;
+use serde_json::Value;
 use support::api;
 use support::run::{Pod, bare};
 use support::server::Server;
@@ -44,14 +45,15 @@ fn quoted(document: &str, choose: impl Fn(&str) -> bool) -> BTreeSet<String> {
 fn the_first_command_of_the_readme_prints_the_payload_it_shows() {
     let readme = read("README.md");
     let blocks = blocks(&readme);
-    let mut commands = blocks[0].lines();
+    let first = blocks.iter().position(|b| b.starts_with("$ ")).unwrap();
+    let mut commands = blocks[first].lines();
     let arguments = commands
         .next()
         .unwrap()
         .strip_prefix("$ cargo run --release -- ")
         .unwrap();
     let run = bare(&arguments.split(' ').collect::<Vec<_>>());
-    assert_eq!(run.stdout, blocks[1], "{run:?}");
+    assert_eq!(run.stdout, blocks[first + 1], "{run:?}");
     assert_eq!(commands.next(), Some("$ cargo test"));
     assert!(read(".ci/run").contains("\ncargo test"));
 }
@@ -191,7 +193,35 @@ fn the_readme_counts_the_daemonsets_that_rbac_names() {
 }
 
 #[test]
-fn the_payload_of_the_readme_is_the_golden_one() {
-    let blocks = blocks(&read("README.md"));
-    assert_eq!(blocks[1], expected(&cluster("rke2-canal-ha")) + "\n");
+fn rbac_names_the_daemonsets_of_the_table_and_nothing_else() {
+    let names: BTreeSet<_> = cni::META
+        .iter()
+        .chain(cni::PRIMARY)
+        .map(|row| row.name)
+        .collect();
+    let rule = "    resources: [daemonsets]\n    resourceNames:\n";
+    let manifest = read("deploy/upgrade-responder.yaml");
+    let listed = manifest.split(rule).nth(1).unwrap().lines();
+    let listed = listed.map_while(|line| line.strip_prefix("      - "));
+    assert_eq!(listed.collect::<BTreeSet<_>>(), names);
+}
+
+#[test]
+fn the_schema_of_the_receiver_takes_exactly_the_payload() {
+    let schema: Value = serde_json::from_str(&read("deploy/receiver/request-schema.json")).unwrap();
+    let report: Value = serde_json::from_str(&expected(&cluster("rke2-canal-ha"))).unwrap();
+    for part in ["extraTagInfo", "extraFieldInfo"] {
+        let allowed = schema[format!("{part}Schema")].as_object().unwrap();
+        let sent = report[part].as_object().unwrap();
+        assert_eq!(keys(allowed), keys(sent));
+        for (key, value) in sent {
+            let kind = if value.is_string() { "string" } else { "float" };
+            assert_eq!(allowed[key]["dataType"], kind, "{key}");
+        }
+    }
+    assert_eq!(schema["appVersionSchema"]["dataType"], "string");
+}
+
+fn keys(map: &serde_json::Map<String, Value>) -> BTreeSet<&String> {
+    map.keys().collect()
 }

@@ -32,7 +32,12 @@ fn read(file: &Path) -> Result<Access, String> {
         return Err("larger than 1 MiB".to_owned());
     }
     let folder = file.parent().unwrap_or(Path::new(""));
-    parse(&text)?.current()?.access(folder)
+    from_text(&text, folder)
+}
+
+/// The same of a kubeconfig's text, in whose `folder` the files that it names are looked for.
+pub fn from_text(text: &[u8], folder: &Path) -> Result<Access, String> {
+    parse(text)?.current()?.access(folder)
 }
 
 fn parse(text: &[u8]) -> Result<Kubeconfig, String> {

@@ -3,7 +3,12 @@
 //!
 //! Usage: `receiver [ADDRESS:PORT]`. Prints each report that is stored, compact, on a line of its own.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
 
 #[path = "../support/server.rs"]
 #[allow(dead_code, missing_docs, reason = "tests use the rest of it")]
@@ -65,7 +70,9 @@ fn answer(schema: &Value, request: &Request) -> Result<Option<String>, (u16, Str
 
 fn check(schema: &Value, report: &Value) -> Result<(), (u16, String)> {
     let empty = Map::new();
-    let report = report.as_object().ok_or((400, "not an object".to_owned()))?;
+    let report = report
+        .as_object()
+        .ok_or((400, "not an object".to_owned()))?;
     for (key, value) in report {
         match (&**key, value) {
             ("appVersion", Value::String(_)) => fits(key, &schema["appVersionSchema"], value)?,
@@ -74,10 +81,16 @@ fn check(schema: &Value, report: &Value) -> Result<(), (u16, String)> {
                 if let Some((tag, _)) = tags.iter().find(|(_, v)| !v.is_string()) {
                     return Err((400, format!("{tag}: cannot unmarshal into string")));
                 }
-                known(tags, schema["extraTagInfoSchema"].as_object().unwrap_or(&empty))?;
+                known(
+                    tags,
+                    schema["extraTagInfoSchema"].as_object().unwrap_or(&empty),
+                )?;
             }
             ("extraFieldInfo", Value::Object(fields)) => {
-                known(fields, schema["extraFieldInfoSchema"].as_object().unwrap_or(&empty))?;
+                known(
+                    fields,
+                    schema["extraFieldInfoSchema"].as_object().unwrap_or(&empty),
+                )?;
             }
             _ => return Err((400, format!("{key}: unknown, or of the wrong type"))),
         }
@@ -88,7 +101,11 @@ fn check(schema: &Value, report: &Value) -> Result<(), (u16, String)> {
 fn known(values: &Map<String, Value>, schema: &Map<String, Value>) -> Result<(), (u16, String)> {
     for (key, value) in values {
         let schema = schema.get(key);
-        fits(key, schema.ok_or((422, format!("{key}: would be dropped, not in the schema")))?, value)?;
+        fits(
+            key,
+            schema.ok_or((422, format!("{key}: would be dropped, not in the schema")))?,
+            value,
+        )?;
     }
     Ok(())
 }
@@ -97,10 +114,17 @@ fn known(values: &Map<String, Value>, schema: &Map<String, Value>) -> Result<(),
 fn fits(key: &str, schema: &Value, value: &Value) -> Result<(), (u16, String)> {
     let longest = schema["maxLen"].as_u64().unwrap_or(200);
     let fits = match schema["dataType"].as_str() {
-        Some("string") => value.as_str().is_some_and(|text| text.len() as u64 <= longest),
+        Some("string") => value
+            .as_str()
+            .is_some_and(|text| text.len() as u64 <= longest),
         Some("float") => value.is_number(),
         Some("boolean") => value.is_boolean(),
         _ => false,
     };
-    fits.then_some(()).ok_or_else(|| (422, format!("{key}: would be dropped, does not fit the schema")))
+    fits.then_some(()).ok_or_else(|| {
+        (
+            422,
+            format!("{key}: would be dropped, does not fit the schema"),
+        )
+    })
 }
