@@ -50,6 +50,10 @@ airgap:
 smoke cluster="kind":
     .ci/smoke {{ cluster }}
 
+# Fuzz every target for so many minutes; what is found stays as a test
+fuzz minutes="1" *targets:
+    .ci/fuzz {{ minutes }} {{ targets }}
+
 # Test the receiver's queries on a real InfluxDB
 receiver:
     .ci/receiver/test

@@ -16,6 +16,7 @@ use ureq::tls::RootCerts;
 
 use crate::env::Env;
 use crate::error::Error;
+use crate::object::Object;
 use crate::{http, proxy};
 
 /// Where the manifest mounts the ConfigMap.
@@ -109,9 +110,9 @@ impl Config {
         env: &Env,
     ) -> Result<Self, Error> {
         // An empty document is null.
-        let keys: Result<Option<Keys>, _> = serde_yaml::from_slice(text);
+        let keys: Result<Option<Object<Keys>>, _> = serde_yaml::from_slice(text);
         let keys = at(path.display().to_string(), keys.map_err(|e| e.to_string()))?;
-        let keys = keys.unwrap_or_default();
+        let keys = keys.map(|Object(keys)| keys).unwrap_or_default();
         let source = Source { path, env };
         let objection = env.get("DO_NOT_TRACK")?;
         if objection.is_some_and(|value| is_objection(&value)) {

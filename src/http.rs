@@ -23,8 +23,8 @@ const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERS
 /// The largest TLS record is 16 KiB: a larger buffer would only be memory, a smaller one more calls.
 const BUFFER: usize = 16 << 10;
 
-/// Neither peer sends more than a few hundred bytes of headers.
-const MAX_HEADERS: usize = 16 << 10;
+/// Neither peer sends more than a few hundred bytes of headers. Less than the buffer, in which they have to fit.
+const MAX_HEADERS: usize = 12 << 10;
 
 /// Requests to one peer, within one budget of time: what the first takes, the next ones lack.
 #[derive(Debug)]

@@ -6,9 +6,12 @@
 
 use std::fmt;
 use std::io::{self, BufReader, Read};
+use std::marker::PhantomData;
 
 use serde::de::{DeserializeOwned, DeserializeSeed};
 use serde_json::error::Category;
+
+use crate::object::Object;
 
 /// Longer than any string in a Kubernetes object: etcd refuses requests above 1.5 MiB, and an object's
 /// annotations together end at 256 KiB.
@@ -20,9 +23,9 @@ const MAX_DEPTH: usize = 128;
 /// Large enough that reading costs nothing beside parsing, small enough not to show in the memory used.
 const BUFFER: usize = 8 << 10;
 
-/// Reads one JSON value and the end of the stream after it.
+/// Reads one JSON object and the end of the stream after it.
 pub fn read<T: DeserializeOwned>(reader: impl Read) -> Result<T, Error> {
-    read_seed(std::marker::PhantomData, reader)
+    read_seed(PhantomData, reader).map(|Object(value)| value)
 }
 
 /// Reads one JSON value through `seed`, and the end of the stream after it: only a body that was read to
@@ -171,14 +174,18 @@ mod tests {
 
     use super::*;
 
+    fn skip(json: &[u8]) -> Result<IgnoredAny, Error> {
+        read_seed(PhantomData, json)
+    }
+
     fn reason(json: &[u8]) -> String {
-        read::<IgnoredAny>(json).unwrap_err().to_string()
+        skip(json).unwrap_err().to_string()
     }
 
     #[test]
     fn a_string_ends_at_its_bound_even_where_it_is_skipped() {
         let long = |n: usize| format!("\"{}\"", "x".repeat(n)).into_bytes();
-        assert!(read::<IgnoredAny>(&long(MAX_STRING)[..]).is_ok());
+        assert!(skip(&long(MAX_STRING)).is_ok());
         assert_eq!(
             reason(&long(MAX_STRING + 1)),
             "a string is longer than 1 MiB"
@@ -188,25 +195,36 @@ mod tests {
     #[test]
     fn nesting_ends_at_its_bound_even_where_it_is_skipped() {
         let deep = |n: usize| ["[".repeat(n), "]".repeat(n)].concat().into_bytes();
-        assert!(read::<IgnoredAny>(&deep(MAX_DEPTH)[..]).is_ok());
+        assert!(skip(&deep(MAX_DEPTH)).is_ok());
         assert_eq!(reason(&deep(MAX_DEPTH + 1)), "JSON nested deeper than 128");
     }
 
     #[test]
     fn brackets_and_quotes_within_strings_count_for_nothing() {
         let json = format!(r#"{{"a":"{}","b":"\\\"[["}}"#, "[".repeat(500));
-        assert!(read::<IgnoredAny>(json.as_bytes()).is_ok());
+        assert!(skip(json.as_bytes()).is_ok());
     }
 
     #[test]
     fn a_reason_says_where_and_repeats_nothing() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Versions {
+            #[serde(rename = "versions")]
+            _versions: Vec<IgnoredAny>,
+        }
+
         for (json, expected) in [
             (&b"\"secret\""[..], "unexpected JSON at line 1, column 8"),
+            (b"[[]]", "unexpected JSON at line 1, column 1"),
+            (
+                b"{\"versions\":\"secret\"}",
+                "unexpected JSON at line 1, column 20",
+            ),
             (b"<html>secret", "not JSON at line 1, column 1"),
-            (b"[\"secret", "JSON that ends at line 1, column 8"),
-            (b"[] secret", "not JSON at line 1, column 4"),
+            (b"{\"secret", "JSON that ends at line 1, column 8"),
+            (b"{\"versions\":[]} secret", "not JSON at line 1, column 17"),
         ] {
-            let reason = read::<Vec<String>>(json).unwrap_err().to_string();
+            let reason = read::<Versions>(json).unwrap_err().to_string();
             assert_eq!(reason, expected);
         }
     }

@@ -23,3 +23,4 @@ pub mod error;
 pub mod http;
 pub mod json;
 pub mod log;
+pub mod object;

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 use crate::error::Error;
+use crate::object::Object;
 use crate::{config, proxy, schedule};
 
 /// The chart, rendered with its defaults.
-const MANIFEST: &str = include_str!("../deploy/upgrade-responder.yaml");
+pub const MANIFEST: &str = include_str!("../deploy/upgrade-responder.yaml");
 
 /// Where RKE2 and K3s read their configuration, unless told otherwise.
 const CONFIGS: [&str; 2] = [
@@ -106,9 +107,9 @@ impl Settings {
 
     /// Adds what one file says.
     pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
-        let keys: Option<Keys> =
+        let keys: Option<Object<Keys>> =
             serde_yaml::from_slice(text).map_err(|e| wrong(file.to_owned(), e.to_string()))?;
-        let Some(keys) = keys else {
+        let Some(Object(keys)) = keys else {
             return Ok(());
         };
         let at = |key: &str| format!("{file}: {key}");
@@ -132,9 +133,10 @@ impl Settings {
     }
 
     fn configure(&mut self, place: &str, value: Value) -> Result<(), Error> {
-        let config: Option<ResponderConfig> =
+        let config: Option<Object<ResponderConfig>> =
             serde_yaml::from_value(value).map_err(|e| wrong(place.to_owned(), e.to_string()))?;
-        let ResponderConfig { endpoint, schedule } = config.unwrap_or_default();
+        let ResponderConfig { endpoint, schedule } =
+            config.map(|Object(config)| config).unwrap_or_default();
         if let Some(url) = &endpoint {
             config::parse_endpoint(url, false)
                 .map_err(|e| wrong(format!("{place}.endpoint"), e))?;

@@ -14,6 +14,7 @@ use serde::de::IgnoredAny;
 use super::{Access, Token};
 use crate::error::Error;
 use crate::http;
+use crate::object::Object;
 
 /// Kubeconfigs of hundreds of clusters are smaller.
 const MAX_FILE: usize = 1 << 20;
@@ -41,13 +42,16 @@ pub fn from_text(text: &[u8], folder: &Path) -> Result<Access, String> {
 }
 
 fn parse(text: &[u8]) -> Result<Kubeconfig, String> {
-    serde_yaml::from_slice(text).map_err(|e| {
-        // The text of the error may quote a token: keep the place.
-        let place = e.location().map_or_else(String::new, |place| {
-            format!(" at line {}, column {}", place.line(), place.column())
-        });
-        format!("not a kubeconfig{place}")
-    })
+    let kubeconfig: Result<Object<Kubeconfig>, _> = serde_yaml::from_slice(text);
+    kubeconfig
+        .map(|Object(kubeconfig)| kubeconfig)
+        .map_err(|e| {
+            // The text of the error may quote a token: keep the place.
+            let place = e.location().map_or_else(String::new, |place| {
+                format!(" at line {}, column {}", place.line(), place.column())
+            });
+            format!("not a kubeconfig{place}")
+        })
 }
 
 #[derive(Deserialize)]

@@ -11,12 +11,10 @@ use super::server::{Connection, Request, Server};
 
 pub const TOKEN: &str = "acme-canary-token.abc_DEF-123";
 
-/// What the API server does with some requests instead of answering them.
-pub type Fault = dyn Fn(&Request, &mut Connection) -> io::Result<Handled> + Send + Sync;
-
-#[derive(PartialEq)]
+/// What became of a request that a test may answer in its own way.
 pub enum Handled {
     Yes,
+    /// It is answered as usual.
     No,
     /// And the connection is to be closed.
     Closed,
@@ -49,7 +47,7 @@ pub fn serve_with(
     })
 }
 
-fn respond(recording: &Path, request: &Request) -> (u16, String) {
+pub fn respond(recording: &Path, request: &Request) -> (u16, String) {
     if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
         return refusal(401);
     }

@@ -88,6 +88,16 @@ impl Authority {
     }
 }
 
+impl Authority {
+    /// A certificate that nobody but itself has signed.
+    pub fn self_signed() -> Arc<ServerConfig> {
+        let params = CertificateParams::new(Leaf::default().names).unwrap();
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        Arc::new(config((certificate, key), rustls::ALL_VERSIONS))
+    }
+}
+
 fn config(
     (certificate, key): (CertificateDer<'static>, KeyPair),
     versions: &[&'static rustls::SupportedProtocolVersion],

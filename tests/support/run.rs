@@ -19,7 +19,8 @@ pub struct Pod {
     pub authority: Authority,
     env: Vec<(String, String)>,
     args: Vec<String>,
-    config: String,
+    config: Vec<u8>,
+    config_at: Option<PathBuf>,
 }
 
 /// What a run left behind.
@@ -61,7 +62,8 @@ impl Pod {
             authority,
             env: Vec::new(),
             args: Vec::new(),
-            config,
+            config: config.into_bytes(),
+            config_at: None,
         }
     }
 
@@ -86,8 +88,18 @@ impl Pod {
     }
 
     /// Instead of the configuration file's usual text.
-    pub fn config(mut self, text: &str) -> Self {
-        text.clone_into(&mut self.config);
+    pub fn config(self, text: &str) -> Self {
+        self.config_bytes(text.as_bytes())
+    }
+
+    pub fn config_bytes(mut self, bytes: &[u8]) -> Self {
+        bytes.clone_into(&mut self.config);
+        self
+    }
+
+    /// Instead of a configuration file of this pod's.
+    pub fn config_at(mut self, path: &str) -> Self {
+        self.config_at = Some(path.into());
         self
     }
 
@@ -96,7 +108,8 @@ impl Pod {
     }
 
     pub fn command(&self) -> Command {
-        let config = self.folder.write("config.yaml", &self.config);
+        let own = self.folder.write("config.yaml", &self.config);
+        let config = self.config_at.as_ref().unwrap_or(&own);
         let mut command = Command::new(program());
         command
             .env_clear()

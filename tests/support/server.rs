@@ -225,8 +225,31 @@ pub fn answer(status: u16, body: &str) -> String {
 }
 
 /// Says nothing, and hangs up only after longer than any test waits.
-pub fn stall() {
+#[allow(clippy::unnecessary_wraps, reason = "the end of a closure that serves")]
+pub fn stall() -> io::Result<()> {
     thread::sleep(Duration::from_secs(60));
+    Ok(())
+}
+
+/// A port to which packets are dropped: its queue of connections is full, and nobody takes any.
+pub struct BlackHole {
+    pub port: u16,
+    _listener: TcpListener,
+    _queued: Vec<TcpStream>,
+}
+
+impl BlackHole {
+    pub fn new() -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        let wait = Duration::from_millis(300);
+        let queued = std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok());
+        Self {
+            port: address.port(),
+            _queued: queued.collect(),
+            _listener: listener,
+        }
+    }
 }
 
 /// A port on which nobody listens.
