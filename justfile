@@ -50,6 +50,10 @@ airgap:
 smoke cluster="kind":
     .ci/smoke {{ cluster }}
 
+# Measure what a run costs beside curl, and write the table into the README
+bench:
+    .ci/bench
+
 # Fuzz every target for so many minutes; what is found stays as a test
 fuzz minutes="1" *targets:
     .ci/fuzz {{ minutes }} {{ targets }}

@@ -221,7 +221,11 @@ pub fn patch(manifest: &str, settings: &Settings, image: Option<&str>) -> Result
     let broken = |reason: String| wrong("the manifest".to_owned(), reason);
     let mut text = header(settings.enabled);
     for document in serde_yaml::Deserializer::from_str(manifest) {
-        let mut object = Mapping::deserialize(document).map_err(|e| broken(e.to_string()))?;
+        let object = Option::<Mapping>::deserialize(document).map_err(|e| broken(e.to_string()))?;
+        // A document of comments alone.
+        let Some(mut object) = object else {
+            continue;
+        };
         let kind = object.get("kind").and_then(Value::as_str);
         let kind = kind.unwrap_or_default().to_owned();
         if !settings.enabled && ACCESS.contains(&kind.as_str()) {

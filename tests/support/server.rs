@@ -1,7 +1,7 @@
 //! A server on loopback whose every connection is served by a closure, with or without TLS.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -229,6 +229,53 @@ pub fn answer(status: u16, body: &str) -> String {
 pub fn stall() -> io::Result<()> {
     thread::sleep(Duration::from_secs(60));
     Ok(())
+}
+
+/// Passes connections on, and counts what goes through, below TLS.
+pub struct Relay {
+    pub port: u16,
+    there: Arc<AtomicUsize>,
+    back: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    pub fn to(port: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let relay = Self {
+            port: listener.local_addr().unwrap().port(),
+            there: Arc::default(),
+            back: Arc::default(),
+        };
+        let counters = (Arc::clone(&relay.there), Arc::clone(&relay.back));
+        thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+                let pair = |stream: &TcpStream| stream.try_clone().unwrap();
+                pass(pair(&client), pair(&server), Arc::clone(&counters.0));
+                pass(server, client, Arc::clone(&counters.1));
+            }
+        });
+        relay
+    }
+
+    /// Bytes from clients, and bytes to them.
+    pub fn bytes(&self) -> (u64, u64) {
+        let load = |counter: &AtomicUsize| counter.load(Ordering::SeqCst) as u64;
+        (load(&self.there), load(&self.back))
+    }
+}
+
+fn pass(mut from: TcpStream, mut to: TcpStream, counter: Arc<AtomicUsize>) {
+    thread::spawn(move || {
+        let mut buffer = [0; 16 << 10];
+        while let Ok(n @ 1..) = from.read(&mut buffer) {
+            counter.fetch_add(n, Ordering::SeqCst);
+            if to.write_all(&buffer[..n]).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Write);
+    });
 }
 
 /// A port to which packets are dropped: its queue of connections is full, and nobody takes any.

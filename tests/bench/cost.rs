@@ -1,0 +1,405 @@
+//! What a run costs: time, processor, memory, requests and bytes, for clusters of every size, beside curl
+//! with the same requests in the same run. `just bench` writes the table into the README.
+//!
+//! With `--check` nothing is timed: the binary's size, its requests, the bytes it asks for and its peak
+//! memory have to stay within their budgets.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    reason = "tests"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::resource::{UsageWho, getrusage};
+use support::api::{self, Handled, TOKEN};
+use support::run::Pod;
+use support::server::{ACCEPTED, Connection, Relay, Server};
+use support::{Folder, cluster};
+
+const CLUSTER: &str = "rke2-canal-ha";
+const NODES: [usize; 4] = [5, 500, 5_000, 50_000];
+/// A full Node object is about this large on a real cluster, most of it images, conditions and managedFields.
+const NODE_BYTES: usize = 12_500;
+const RUNS: usize = 9;
+
+/// Budgets of `--check`.
+const MAX_BINARY: u64 = 2_000_000;
+const MAX_MEMORY_KIB: u64 = 3 * 1024;
+const MAX_REQUESTS: usize = 8;
+const MAX_BYTES_PER_NODE: u64 = 300;
+
+fn main() {
+    let check = std::env::args().any(|arg| arg == "--check");
+    let binary = std::env::var_os("BINARY").map(PathBuf::from);
+    let binary = binary.expect("BINARY=the static release binary");
+    if check {
+        hold(&binary);
+    } else {
+        print!("{}", report(&binary));
+    }
+}
+
+/// The form in which the node list comes.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Table,
+    NodeList,
+}
+
+impl Form {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Table => "Table",
+            Self::NodeList => "NodeList",
+        }
+    }
+}
+
+/// A cluster of so many nodes, and an endpoint that looks at its client before it answers.
+struct Scene {
+    pod: Pod,
+    api: Server,
+    endpoint: Server,
+    relay: Relay,
+    client: Arc<AtomicU64>,
+    peak_kib: Arc<AtomicU64>,
+}
+
+/// What one run took.
+#[derive(Clone, Copy, Default)]
+struct Cost {
+    wall: Duration,
+    cpu: Duration,
+    peak_kib: u64,
+    requests: usize,
+    read: u64,
+}
+
+impl Scene {
+    fn new(nodes: usize, form: Form) -> Self {
+        let pod = Pod::new();
+        let api = api::serve_with(
+            pod.authority.server(),
+            &cluster(CLUSTER),
+            move |request, connection| {
+                if !request.target.starts_with("/api/v1/nodes") {
+                    return Ok(Handled::No);
+                }
+                stream(connection, nodes, form)?;
+                Ok(Handled::Yes)
+            },
+        );
+        let (client, peak_kib) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (pid, peak) = (Arc::clone(&client), Arc::clone(&peak_kib));
+        let endpoint = Server::start(Some(pod.authority.server()), move |connection| {
+            while connection.request()?.is_some() {
+                // The report is made and on its way: the memory has had its peak.
+                peak.store(high_water_kib(pid.load(Ordering::SeqCst)), Ordering::SeqCst);
+                connection.reply(200, ACCEPTED)?;
+            }
+            Ok(())
+        });
+        let relay = Relay::to(endpoint.port);
+        let url = format!("https://127.0.0.1:{}/v1/checkupgrade", relay.port);
+        let pod = pod.api(api.port).endpoint(&url).timeout("60s");
+        Self {
+            pod,
+            api,
+            endpoint,
+            relay,
+            client,
+            peak_kib,
+        }
+    }
+
+    /// The program itself.
+    fn program(&self, binary: &Path) -> Cost {
+        let mut command = self.pod.command();
+        let mut real = Command::new(binary);
+        real.args(command.get_args()).env_clear();
+        for (name, value) in command.get_envs() {
+            real.env(name, value.unwrap_or_default());
+        }
+        command = real;
+        self.measure(&mut command)
+    }
+
+    /// curl with the same requests, over one connection too, and with the same POST.
+    fn curl(&self, config: &Path) -> Cost {
+        self.measure(Command::new("curl").arg("--config").arg(config))
+    }
+
+    fn measure(&self, command: &mut Command) -> Cost {
+        let (seen, sent) = (self.api.seen().len(), self.api.sent());
+        let posts = self.endpoint.seen().len();
+        let before = cpu();
+        let started = Instant::now();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        self.client.store(child.id().into(), Ordering::SeqCst);
+        let status = child.wait().unwrap();
+        let wall = started.elapsed();
+        assert!(status.success(), "{command:?}: {status}");
+        assert_eq!(self.endpoint.seen().len(), posts + 1, "{command:?}");
+        Cost {
+            wall,
+            cpu: cpu().saturating_sub(before),
+            peak_kib: self.peak_kib.load(Ordering::SeqCst),
+            requests: self.api.seen().len() - seen + 1,
+            read: (self.api.sent() - sent) as u64,
+        }
+    }
+
+    /// Writes curl's configuration out of what the program asked for.
+    fn curl_config(&self, folder: &Folder) -> PathBuf {
+        let mut text = String::new();
+        let ca = self.pod.folder.path().join("ca.pem");
+        for request in self.api.seen() {
+            let accept = request.header("accept").unwrap();
+            write!(
+                text,
+                "url = \"https://127.0.0.1:{}{}\"\nheader = \"Authorization: Bearer {TOKEN}\"\nheader = \"Accept: {accept}\"\ncacert = \"{}\"\nsilent\noutput = /dev/null\nnext\n",
+                self.api.port, request.target, ca.display()
+            )
+            .unwrap();
+        }
+        let report = self.endpoint.seen()[0].text().replace('"', "\\\"");
+        write!(
+            text,
+            "url = \"https://127.0.0.1:{}/v1/checkupgrade\"\nheader = \"Content-Type: application/json\"\ndata = \"{report}\"\ncacert = \"{}\"\nsilent\noutput = /dev/null\n",
+            self.relay.port, ca.display()
+        )
+        .unwrap();
+        folder.write("curl", text)
+    }
+}
+
+/// The node list, made as it is sent: 50,000 nodes in full are 625 MB.
+fn stream(connection: &mut Connection, nodes: usize, form: Form) -> io::Result<()> {
+    let recording = cluster(CLUSTER);
+    let (file, key) = match form {
+        Form::Table => ("nodes.table.json", "rows"),
+        Form::NodeList => ("nodes.json", "items"),
+    };
+    let text = fs::read_to_string(recording.join("api/v1").join(file))?;
+    let begin = text.find(&format!("\"{key}\":[")).unwrap() + key.len() + 4;
+    let element = element(&text, key, form);
+    connection.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n",
+    )?;
+    chunk(connection, &text.as_bytes()[..begin])?;
+    let batch = (32_000 / element.len()).max(1);
+    let mut left = nodes;
+    while left > 0 {
+        let count = batch.min(left);
+        left -= count;
+        let mut piece = vec![element.as_str(); count].join(",");
+        if left > 0 {
+            piece.push(',');
+        }
+        chunk(connection, piece.as_bytes())?;
+    }
+    chunk(connection, b"]}\n")?;
+    connection.write(b"0\r\n\r\n")
+}
+
+/// The recording's first element, filled up to the size of a real one.
+fn element(text: &str, key: &str, form: Form) -> String {
+    let list: serde_json::Value = serde_json::from_str(text).unwrap();
+    let mut element = list[key][0].clone();
+    if form == Form::NodeList {
+        let images = element["status"]["images"].as_array_mut().unwrap();
+        let image = images[0].clone();
+        let missing = NODE_BYTES.saturating_sub(list[key][0].to_string().len());
+        images.extend(vec![image.clone(); missing / (image.to_string().len() + 1)]);
+    }
+    element.to_string()
+}
+
+fn chunk(connection: &mut Connection, bytes: &[u8]) -> io::Result<()> {
+    let mut framed = format!("{:x}\r\n", bytes.len()).into_bytes();
+    framed.extend_from_slice(bytes);
+    framed.extend_from_slice(b"\r\n");
+    connection.write(&framed)
+}
+
+/// Processor time of all children so far.
+fn cpu() -> Duration {
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
+    let of = |time: nix::sys::time::TimeVal| {
+        Duration::new(
+            u64::try_from(time.tv_sec()).unwrap(),
+            u32::try_from(time.tv_usec()).unwrap() * 1000,
+        )
+    };
+    of(usage.user_time()) + of(usage.system_time())
+}
+
+fn high_water_kib(pid: u64) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+        .unwrap_or(0)
+}
+
+fn report(binary: &Path) -> String {
+    let mut text = format!(
+        "Measured on {} with {}, {} runs each after a warm-up, medians; the static binary has {} bytes. `ratio` is the \
+         wall time over curl's for the same requests, pair by pair.\n\n\
+         | nodes | form | wall | curl | ratio | CPU | curl | peak memory | curl | requests | read from the API | a node |\n\
+         |--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
+        machine(),
+        curl_version(),
+        RUNS,
+        thousands(fs::metadata(binary).unwrap().len())
+    );
+    let wire = wire(binary);
+    for form in [Form::Table, Form::NodeList] {
+        for nodes in NODES {
+            let scene = Scene::new(nodes, form);
+            let folder = Folder::new();
+            scene.program(binary);
+            let config = scene.curl_config(&folder);
+            scene.curl(&config);
+            // Half a gigabyte takes its time, for the server too.
+            let runs = if nodes * NODE_BYTES > 100_000_000 && form == Form::NodeList {
+                3
+            } else {
+                RUNS
+            };
+            let pairs: Vec<_> = (0..runs)
+                .map(|_| (scene.program(binary), scene.curl(&config)))
+                .collect();
+            text += &line(nodes, form, &pairs);
+        }
+    }
+    text + &wire
+}
+
+/// What one report is to the network.
+fn wire(binary: &Path) -> String {
+    let scene = Scene::new(5, Form::Table);
+    scene.program(binary);
+    let (sent, received) = scene.relay.bytes();
+    format!(
+        "\nOne report on the wire, with the TLS 1.3 handshake and a chain of one certificate: {} bytes sent, {} received, \
+         above TCP.\n",
+        thousands(sent),
+        thousands(received)
+    )
+}
+
+fn line(nodes: usize, form: Form, pairs: &[(Cost, Cost)]) -> String {
+    let of = |pick: &dyn Fn(&(Cost, Cost)) -> f64| median(pairs.iter().map(pick).collect());
+    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let own = pairs[0].0;
+    let ratios: Vec<_> = pairs
+        .iter()
+        .map(|(a, b)| a.wall.as_secs_f64() / b.wall.as_secs_f64())
+        .collect();
+    format!(
+        "| {} | {} | {:.0} ms | {:.0} ms | {:.2} | {:.0} ms | {:.0} ms | {:.1} MiB | {:.1} MiB | {} | {} | {} |\n",
+        thousands(nodes as u64),
+        form.name(),
+        of(&|(a, _)| millis(a.wall)),
+        of(&|(_, b)| millis(b.wall)),
+        median(ratios),
+        of(&|(a, _)| millis(a.cpu)),
+        of(&|(_, b)| millis(b.cpu)),
+        of(&|(a, _)| a.peak_kib as f64 / 1024.0),
+        of(&|(_, b)| b.peak_kib as f64 / 1024.0),
+        own.requests,
+        thousands(own.read),
+        own.read / nodes as u64,
+    )
+}
+
+/// Everything that must not grow and can be told without a clock.
+fn hold(binary: &Path) {
+    let mut failed = 0;
+    let mut check = |what: &str, found: u64, most: u64| {
+        let verdict = if found <= most { "ok" } else { "FAILED" };
+        failed += usize::from(found > most);
+        println!("{what}: {found} of at most {most}: {verdict}");
+    };
+    check(
+        "bytes of the binary",
+        fs::metadata(binary).unwrap().len(),
+        MAX_BINARY,
+    );
+    for form in [Form::Table, Form::NodeList] {
+        for nodes in NODES {
+            let cost = Scene::new(nodes, form).program(binary);
+            let name = |what: &str| format!("{what} for {nodes} nodes as {}", form.name());
+            check(&name("KiB of memory"), cost.peak_kib, MAX_MEMORY_KIB);
+            check(&name("requests"), cost.requests as u64, MAX_REQUESTS as u64);
+            if form == Form::Table && nodes >= 500 {
+                check(
+                    &name("bytes read a node"),
+                    cost.read / nodes as u64,
+                    MAX_BYTES_PER_NODE,
+                );
+            }
+        }
+    }
+    assert_eq!(failed, 0, "over budget");
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn machine() -> String {
+    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let field = |name: &str| {
+        info.lines()
+            .find(|line| line.starts_with(name))
+            .and_then(|line| line.split_once(": "))
+    };
+    let model = field("model name").map_or("an unnamed processor", |(_, model)| model.trim());
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!("{cores} cores of {model}")
+}
+
+fn curl_version() -> String {
+    let output = Command::new("curl")
+        .arg("--version")
+        .output()
+        .expect("curl");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.split_whitespace()
+        .take(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
