@@ -15,9 +15,11 @@ Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once, and exits
 Usage:
   metrics-responder [OPTIONS]            collect and send (what the CronJob runs)
   metrics-responder manifest [OPTIONS]   print the manifest for this RKE2 or K3s configuration
+  metrics-responder record DIR [OPTIONS] save a cluster as a recording without names, for tests
 
 Options:
   --dry-run                 print the report on standard output and send nothing
+  --explain                 print the report for people, with what becomes of it, and send nothing
   --recorded DIR            read a recorded API instead of a cluster
   --kubeconfig FILE         read a cluster from outside it
   --serviceaccount-dir DIR  where the ServiceAccount is mounted
@@ -29,6 +31,8 @@ Options:
   -v, --verbose             one line per request: method, path, status, bytes, milliseconds
   -h, --help                print this and exit
   -V, --version             print the version and exit
+
+Options of record: --recorded, --kubeconfig, --serviceaccount-dir and --verbose, as above
 
 Options of manifest:
   --rke2-config FILE        [default: /etc/rancher/rke2/config.yaml, or K3s' where only that exists]
@@ -57,6 +61,8 @@ pub enum Args {
     Help,
     /// Print the manifest.
     Manifest(Manifest),
+    /// Save a recording.
+    Record(Record),
     /// Collect and send.
     Report(Report),
     /// `--version`
@@ -66,22 +72,51 @@ pub enum Args {
 /// The options of collecting and sending.
 #[derive(Debug)]
 pub struct Report {
-    /// `--dry-run`
-    pub dry_run: bool,
+    /// `--dry-run`, `--explain` or neither.
+    pub action: Action,
     /// `--strict`
     pub strict: bool,
     /// `--verbose`
     pub verbose: bool,
+    /// The cluster to read.
+    pub source: Source,
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--endpoint`
+    pub endpoint: Option<String>,
+}
+
+/// What is done with the report.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Action {
+    /// Print it for people.
+    Explain,
+    /// Print its bytes.
+    Print,
+    /// Send it.
+    Send,
+}
+
+/// Which cluster is read; with neither of the first two, that of this pod.
+#[derive(Debug)]
+pub struct Source {
     /// `--recorded`
     pub recorded: Option<PathBuf>,
     /// `--kubeconfig`
     pub kubeconfig: Option<PathBuf>,
     /// `--serviceaccount-dir`
     pub serviceaccount_dir: PathBuf,
-    /// `--config`
-    pub config: Option<PathBuf>,
-    /// `--endpoint`
-    pub endpoint: Option<String>,
+}
+
+/// The folder and the options of `record`.
+#[derive(Debug)]
+pub struct Record {
+    /// Where to write.
+    pub folder: PathBuf,
+    /// `--verbose`
+    pub verbose: bool,
+    /// The cluster to read.
+    pub source: Source,
 }
 
 /// The options of `manifest`.
@@ -107,6 +142,7 @@ impl Args {
         let args = match arguments.subcommand().map_err(|e| wrong(&e))?.as_deref() {
             None => Self::Report(Report::parse(&mut arguments)?),
             Some("manifest") => Self::Manifest(Manifest::parse(&mut arguments)?),
+            Some("record") => Self::Record(Record::parse(&mut arguments)?),
             Some(word) => return Err(unexpected(word)),
         };
         // A misspelt `--dry-run` must not send.
@@ -120,15 +156,53 @@ impl Args {
 impl Report {
     fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
         Ok(Self {
-            dry_run: arguments.contains("--dry-run"),
+            action: Action::parse(arguments),
             strict: arguments.contains("--strict"),
             verbose: arguments.contains(["-v", "--verbose"]),
-            recorded: path(arguments, "--recorded")?,
-            kubeconfig: path(arguments, "--kubeconfig")?,
-            serviceaccount_dir: path(arguments, "--serviceaccount-dir")?
-                .unwrap_or_else(|| SERVICE_ACCOUNT.into()),
+            source: Source::parse(arguments)?,
             config: path(arguments, "--config")?,
             endpoint: text(arguments, "--endpoint")?,
+        })
+    }
+}
+
+impl Action {
+    fn parse(arguments: &mut Arguments) -> Self {
+        match (
+            arguments.contains("--explain"),
+            arguments.contains("--dry-run"),
+        ) {
+            (true, _) => Self::Explain,
+            (false, true) => Self::Print,
+            (false, false) => Self::Send,
+        }
+    }
+}
+
+impl Source {
+    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
+        let mounted = path(arguments, "--serviceaccount-dir")?;
+        Ok(Self {
+            recorded: path(arguments, "--recorded")?,
+            kubeconfig: path(arguments, "--kubeconfig")?,
+            serviceaccount_dir: mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
+        })
+    }
+}
+
+impl Record {
+    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
+        let verbose = arguments.contains(["-v", "--verbose"]);
+        let source = Source::parse(arguments)?;
+        let folder: Result<String, _> = arguments.free_from_str();
+        let folder = folder.map_err(|_| Error::Args("record expects a folder".to_owned()))?;
+        if folder.starts_with('-') {
+            return Err(unexpected(&folder));
+        }
+        Ok(Self {
+            folder: folder.into(),
+            verbose,
+            source,
         })
     }
 }
@@ -189,8 +263,8 @@ mod tests {
             let Ok(Args::Report(report)) = parse(line) else {
                 panic!("{line}");
             };
-            assert!(report.dry_run && !report.strict && !report.verbose);
-            assert_eq!(report.recorded, Some("a".into()));
+            assert!(report.action == Action::Print && !report.strict && !report.verbose);
+            assert_eq!(report.source.recorded, Some("a".into()));
             assert_eq!(report.endpoint.as_deref(), Some("https://b"));
         }
     }
@@ -199,6 +273,9 @@ mod tests {
     fn what_is_not_understood_is_an_error() {
         for line in [
             "--dryrun",
+            "record",
+            "record a b",
+            "record --dry-run",
             "send",
             "manifest --dry-run",
             "--image x",

@@ -17,6 +17,17 @@ pub struct DaemonSet {
     pub name: &'static str,
 }
 
+impl DaemonSet {
+    /// Where the API has it.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let Self {
+            namespace, name, ..
+        } = self;
+        format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}")
+    }
+}
+
 /// Multus under its three names: RKE2's charts from 2023-08, those before, and those before them, which
 /// is also upstream's. It calls another CNI and so stands in front of it.
 pub const META: &[DaemonSet] = &[

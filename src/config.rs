@@ -43,6 +43,8 @@ pub enum Config {
 /// How to report.
 #[derive(Debug)]
 pub struct Settings {
+    /// Why reporting is on, for people.
+    pub enabled_by: String,
     /// The budget for reading the cluster.
     pub timeout: Duration,
     /// The window of the wait before sending.
@@ -118,11 +120,14 @@ impl Config {
         if objection.is_some_and(|value| is_objection(&value)) {
             return Ok(Self::Disabled("DO_NOT_TRACK".to_owned()));
         }
-        let enabled = source.flag("enabled", "METRICS_RESPONDER_ENABLED", keys.enabled)?;
-        if let Some((false, origin)) = enabled {
-            return Ok(Self::Disabled(origin));
-        }
-        source.settings(keys, endpoint).map(Self::Enabled)
+        let enabled_by = match source.flag("enabled", "METRICS_RESPONDER_ENABLED", keys.enabled)? {
+            Some((false, origin)) => return Ok(Self::Disabled(origin)),
+            Some((true, origin)) => origin,
+            None => "by default, nothing turns it off".to_owned(),
+        };
+        source
+            .settings(keys, endpoint, enabled_by)
+            .map(Self::Enabled)
     }
 }
 
@@ -136,7 +141,12 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    fn settings(&self, file: Keys, flag: Option<&str>) -> Result<Settings, Error> {
+    fn settings(
+        &self,
+        file: Keys,
+        flag: Option<&str>,
+        enabled_by: String,
+    ) -> Result<Settings, Error> {
         let timeout = self.text("timeout", "METRICS_RESPONDER_TIMEOUT", file.timeout)?;
         let spread = self.text("spread", "METRICS_RESPONDER_SPREAD", file.spread)?;
         let allow_http = self.flag("allowHttp", "METRICS_RESPONDER_ALLOW_HTTP", file.allow_http)?;
@@ -156,6 +166,7 @@ impl Source<'_> {
         let endpoint = at(origin, parse_endpoint(&url, allow_http))?;
         let timeout = duration(timeout, Duration::from_secs(10), Duration::from_millis(1))?;
         Ok(Settings {
+            enabled_by,
             timeout,
             spread: duration(spread, Duration::ZERO, Duration::ZERO)?,
             target: Target {

@@ -146,11 +146,7 @@ impl Api {
 
     /// Whether this DaemonSet exists.
     pub fn has_daemonset(&self, daemonset: &DaemonSet) -> Result<bool, Error> {
-        let DaemonSet {
-            namespace, name, ..
-        } = daemonset;
-        let path = format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}");
-        match self.object::<types::DaemonSet>(&path, METADATA) {
+        match self.object::<types::DaemonSet>(&daemonset.path(), METADATA) {
             Ok(_) => Ok(true),
             Err(Error::Status { status: 404, .. }) => Ok(false),
             Err(error) => Err(error),
@@ -162,6 +158,13 @@ impl Api {
         let path = "/api/v1/nodes?limit=1";
         let list: types::NodeMetadataList = self.object(path, METADATA_LIST)?;
         Ok(list.shows_flannel())
+    }
+
+    /// Roles and osImage of each node, for `record`.
+    pub fn node_records(&self) -> Result<Vec<types::NodeRecord>, Error> {
+        let path = "/api/v1/nodes?resourceVersion=0";
+        let list: types::NodeRecordList = self.get(path, JSON, None, |body| json::read(body))?;
+        Ok(list.items)
     }
 
     fn object<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T, Error> {

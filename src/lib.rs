@@ -16,7 +16,9 @@ pub mod payload;
 pub mod send;
 pub mod spread;
 
+pub mod explain;
 pub mod manifest;
+pub mod record;
 pub mod schedule;
 
 pub mod error;

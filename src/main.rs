@@ -3,16 +3,19 @@
 use std::io::Write;
 use std::process::ExitCode;
 use std::thread;
+use std::time::Duration;
 
-use metrics_responder::args::{self, Args};
+use metrics_responder::args::{self, Action, Args};
 use metrics_responder::config::{Config, DEFAULT_ENDPOINT, Settings};
 use metrics_responder::env::Env;
 use metrics_responder::error::Error;
+use metrics_responder::explain;
 use metrics_responder::facts::{self, Facts};
 use metrics_responder::kube::{Api, incluster, kubeconfig};
 use metrics_responder::log::Log;
 use metrics_responder::manifest;
 use metrics_responder::payload::Report;
+use metrics_responder::record;
 use metrics_responder::send::{self, Verdict};
 use metrics_responder::spread;
 
@@ -22,6 +25,9 @@ const EX_CLUSTER: u8 = 1;
 const EX_USAGE: u8 = 2;
 /// With `--strict`: the report was not accepted.
 const EX_NOT_ACCEPTED: u8 = 3;
+
+/// For `record`, which reads every node in full and in which nobody's patience is measured.
+const RECORD_BUDGET: Duration = Duration::from_secs(120);
 
 /// Stands on the line that says that a report was accepted. Suspending is what outlives an upgrade.
 const TURN_OFF: &str =
@@ -53,6 +59,17 @@ fn main() -> ExitCode {
         )),
         Args::Manifest(args::Manifest { rke2_config, image }) => {
             print(&manifest::render(rke2_config.as_deref(), image.as_deref())?)
+        }
+        Args::Record(args::Record {
+            folder,
+            verbose,
+            source,
+        }) => {
+            log.verbose = verbose;
+            print(&record::record(
+                &open(&source, &Env::Process, RECORD_BUDGET, log)?,
+                &folder,
+            )?)
         }
         Args::Report(args) => {
             (log.verbose, strict) = (args.verbose, args.strict);
@@ -118,10 +135,12 @@ fn report(args: &args::Report, log: Log) -> Result<Outcome, Error> {
         Config::Enabled(settings) => settings,
     };
     refuse_stray_reports(args, &settings)?;
-    let facts = facts::gather(&open(args, &env, &settings, log)?)?;
+    let facts = facts::gather(&open(&args.source, &env, settings.timeout, log)?)?;
     let report = encode(&facts)?;
-    if args.dry_run {
-        return print(&(report + "\n"));
+    match args.action {
+        Action::Explain => return print(&explain::text(&report, &facts, &settings)),
+        Action::Print => return print(&(report + "\n")),
+        Action::Send => {}
     }
     thread::sleep(spread::wait(&facts.cluster, settings.spread));
     Ok(match send::post(&settings.target, report.as_bytes(), log) {
@@ -138,8 +157,8 @@ fn report(args: &args::Report, log: Log) -> Result<Outcome, Error> {
 /// From outside a cluster, only an endpoint that somebody set gets anything: a first try must not end in
 /// the maintainers' statistics.
 fn refuse_stray_reports(args: &args::Report, settings: &Settings) -> Result<(), Error> {
-    let outside = args.recorded.is_some() || args.kubeconfig.is_some();
-    if outside && !args.dry_run && !settings.target.chosen {
+    let outside = args.source.recorded.is_some() || args.source.kubeconfig.is_some();
+    if outside && args.action == Action::Send && !settings.target.chosen {
         return Err(Error::Args(format!(
             "--recorded and --kubeconfig do not send to {DEFAULT_ENDPOINT}: add --dry-run or --endpoint URL"
         )));
@@ -147,15 +166,15 @@ fn refuse_stray_reports(args: &args::Report, settings: &Settings) -> Result<(), 
     Ok(())
 }
 
-fn open(args: &args::Report, env: &Env, settings: &Settings, log: Log) -> Result<Api, Error> {
-    if let Some(folder) = &args.recorded {
+fn open(source: &args::Source, env: &Env, budget: Duration, log: Log) -> Result<Api, Error> {
+    if let Some(folder) = &source.recorded {
         return Api::recorded(folder, log);
     }
-    let access = match &args.kubeconfig {
+    let access = match &source.kubeconfig {
         Some(file) => kubeconfig::access(file)?,
-        None => incluster::access(env, &args.serviceaccount_dir)?,
+        None => incluster::access(env, &source.serviceaccount_dir)?,
     };
-    Ok(Api::live(access, settings.timeout, log))
+    Ok(Api::live(access, budget, log))
 }
 
 /// The bytes that are posted, which are those that `--dry-run` prints.

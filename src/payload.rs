@@ -9,6 +9,61 @@ use uuid::Uuid;
 use crate::facts::Facts;
 use crate::os::Os;
 
+/// What is to be said of a field, for people.
+#[derive(Debug)]
+pub struct Field {
+    /// Its key in the report.
+    pub key: &'static str,
+    /// The request that it was read with.
+    pub read_from: &'static str,
+    /// Why it says nothing of a person.
+    pub not_personal: &'static str,
+}
+
+/// Every field of a report, in its order.
+pub const FIELDS: [Field; 8] = [
+    Field {
+        key: "appVersion",
+        read_from: "GET /version",
+        not_personal: "the same for all who installed that release",
+    },
+    Field {
+        key: "kubernetesVersion",
+        read_from: "GET /version",
+        not_personal: "the same for all who run that Kubernetes",
+    },
+    Field {
+        key: "clusteruuid",
+        read_from: "GET /api/v1/namespaces/kube-system",
+        not_personal: "random; but the same in each report, so a pseudonym of the cluster",
+    },
+    Field {
+        key: "nodeCount",
+        read_from: "GET /api/v1/nodes",
+        not_personal: "a number",
+    },
+    Field {
+        key: "serverNodeCount",
+        read_from: "GET /api/v1/nodes",
+        not_personal: "a number",
+    },
+    Field {
+        key: "agentNodeCount",
+        read_from: "GET /api/v1/nodes",
+        not_personal: "a number",
+    },
+    Field {
+        key: "cni-plugin",
+        read_from: "GET .../daemonsets/NAME, one by one",
+        not_personal: "a word of a table in this program, whatever is installed",
+    },
+    Field {
+        key: "os",
+        read_from: "GET /api/v1/nodes",
+        not_personal: "a word of a table in this program, whatever the nodes say",
+    },
+];
+
 /// One report. Its strings are a version, a UUID and words of this repository's tables.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]

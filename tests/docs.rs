@@ -16,6 +16,7 @@ use std::path::Path;
 use metrics_responder::args::HELP;
 use metrics_responder::cni;
 use metrics_responder::config::DEFAULT_ENDPOINT;
+use metrics_responder::payload::FIELDS;
 use serde_json::Value;
 use support::api;
 use support::run::{Pod, bare};
@@ -116,7 +117,12 @@ fn the_readme_lists_the_source_files() {
 
 #[test]
 fn every_link_of_a_document_leads_somewhere() {
-    for document in ["README.md", "deploy/README.md"] {
+    for document in [
+        "README.md",
+        "deploy/README.md",
+        "deploy/receiver/README.md",
+        ".github/CONTRIBUTING.md",
+    ] {
         let text = read(document);
         let folder = Path::new(document).parent().unwrap();
         for link in text
@@ -173,7 +179,12 @@ fn every_recipe_that_a_document_names_exists() {
         })
         .map(|line| line.split([' ', ':']).next().unwrap().to_owned())
         .collect();
-    for document in ["README.md", "deploy/README.md", "src/cni.rs"] {
+    for document in [
+        "README.md",
+        "deploy/README.md",
+        ".github/CONTRIBUTING.md",
+        "src/cni.rs",
+    ] {
         for command in quoted(&read(document), |w| w.starts_with("just ")) {
             let recipe = command.split(' ').nth(1).unwrap();
             assert!(recipes.contains(recipe), "{document}: {command}");
@@ -224,4 +235,57 @@ fn the_schema_of_the_receiver_takes_exactly_the_payload() {
 
 fn keys(map: &serde_json::Map<String, Value>) -> BTreeSet<&String> {
     map.keys().collect()
+}
+
+#[test]
+fn the_readme_describes_the_fields_of_the_payload() {
+    let readme = read("README.md");
+    let table = readme
+        .split("| field |")
+        .nth(1)
+        .unwrap()
+        .split("\n\n")
+        .next()
+        .unwrap();
+    let listed: Vec<_> = table
+        .lines()
+        .skip(2)
+        .map(|row| row.split('`').nth(1).unwrap())
+        .collect();
+    let fields: Vec<_> = FIELDS.iter().map(|field| field.key).collect();
+    assert_eq!(listed, fields);
+}
+
+#[test]
+fn the_changelog_knows_this_version() {
+    let heading = concat!("## [", env!("CARGO_PKG_VERSION"), "]");
+    assert!(read(".github/CHANGELOG.md").contains(heading));
+}
+
+/// Every request of the README's table is one that the program makes, and the other way round.
+#[test]
+fn the_requests_of_the_readme_are_those_of_the_program() {
+    let readme = read("README.md");
+    let table = readme.split("### What a run does").nth(1).unwrap();
+    let table = table.split("\n\nAll GETs").next().unwrap();
+    let listed = quoted(table, |w| w.starts_with("GET /"));
+    let pod = Pod::new();
+    let api = api::serve(pod.authority.server(), &cluster("k3s-embedded-flannel"));
+    let endpoint = Server::accepting(Some(pod.authority.server()));
+    assert_eq!(
+        pod.api(api.port).endpoint(&endpoint.https()).run().code,
+        Some(0)
+    );
+    let general = |target: &str| match target.split('/').collect::<Vec<_>>()[..] {
+        ["", "apis", "apps", "v1", "namespaces", _, "daemonsets", _] => {
+            "/apis/apps/v1/namespaces/NAMESPACE/daemonsets/NAME".to_owned()
+        }
+        _ => target.to_owned(),
+    };
+    let made = api
+        .seen()
+        .iter()
+        .map(|r| format!("GET {}", general(&r.target)))
+        .collect();
+    assert_eq!(listed, made);
 }

@@ -446,8 +446,7 @@ impl<'de> Deserialize<'de> for Labels {
 }
 
 /// What a label's key says of a node's role. The API server makes the Table's column `Roles` of the same
-/// two: the end of each `node-role.kubernetes.io/` key, whatever its value, and the value of the older
-/// `kubernetes.io/role`.
+/// two labels.
 enum Label {
     Other,
     Role,
@@ -456,9 +455,9 @@ enum Label {
 
 impl Label {
     fn of(key: &str) -> Self {
-        match key.strip_prefix("node-role.kubernetes.io/") {
+        match key.strip_prefix(ROLE_LABEL) {
             Some(role) if is_server_role(role) => Self::ServerRole,
-            None if key == "kubernetes.io/role" => Self::Role,
+            None if key == OLD_ROLE_LABEL => Self::Role,
             _ => Self::Other,
         }
     }
@@ -469,10 +468,18 @@ fn has_server_role(cell: &str) -> bool {
     cell.split(',').any(is_server_role)
 }
 
-/// An etcd-only node runs `rke2 server` too; `master` is the control plane's name of old.
 fn is_server_role(role: &str) -> bool {
-    matches!(role, "control-plane" | "etcd" | "master")
+    SERVER_ROLES.contains(&role)
 }
+
+/// The end of such a key is a role, whatever the value.
+pub const ROLE_LABEL: &str = "node-role.kubernetes.io/";
+
+/// The value of this older one is a role too.
+pub const OLD_ROLE_LABEL: &str = "kubernetes.io/role";
+
+/// An etcd-only node runs `rke2 server` too; `master` is the control plane's name of old.
+pub const SERVER_ROLES: [&str; 3] = ["control-plane", "etcd", "master"];
 
 #[cfg(test)]
 mod tests {

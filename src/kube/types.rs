@@ -1,10 +1,13 @@
 //! The JSON that is read of the API, and no more of it. Fields unknown here are skipped unread.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
+
+use super::nodes::{OLD_ROLE_LABEL, ROLE_LABEL, SERVER_ROLES};
 
 /// `GET /version`.
 #[derive(Debug, Deserialize)]
@@ -150,11 +153,76 @@ struct Annotated {
     annotations: Option<Annotations>,
 }
 
+/// flanneld writes this on every node. K3s runs it inside its own process, without a DaemonSet.
+pub const FLANNEL_ANNOTATION: &str = "flannel.alpha.coreos.com/backend-type";
+
 #[derive(Deserialize)]
 struct Annotations {
-    /// flanneld writes this on every node. K3s runs it inside its own process, without a DaemonSet.
+    /// [`FLANNEL_ANNOTATION`]
     #[serde(rename = "flannel.alpha.coreos.com/backend-type")]
     flannel: Option<IgnoredAny>,
+}
+
+/// A typed `NodeList`, for `record` alone: what a report needs is folded as it streams in, in `nodes.rs`.
+#[derive(Debug, Deserialize)]
+pub struct NodeRecordList {
+    #[serde(rename = "kind")]
+    _kind: NodeMetadataKind,
+    /// The nodes.
+    pub items: Vec<NodeRecord>,
+}
+
+/// What of a node goes into a recording.
+#[derive(Debug, Deserialize)]
+pub struct NodeRecord {
+    metadata: NodeRecordMeta,
+    #[serde(default)]
+    status: NodeRecordStatus,
+}
+
+#[derive(Debug, Deserialize)]
+struct NodeRecordMeta {
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeRecordStatus {
+    #[serde(default)]
+    node_info: NodeRecordInfo,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeRecordInfo {
+    #[serde(default)]
+    os_image: String,
+}
+
+impl NodeRecord {
+    /// The roles that make it a server.
+    #[must_use]
+    pub fn roles(&self) -> Vec<&'static str> {
+        let empty = BTreeMap::new();
+        let labels = self.metadata.labels.as_ref().unwrap_or(&empty);
+        let has = |role: &&&str| {
+            labels
+                .iter()
+                .any(|(key, value)| names_role(key, value, role))
+        };
+        SERVER_ROLES.iter().filter(has).copied().collect()
+    }
+
+    /// `status.nodeInfo.osImage`
+    #[must_use]
+    pub fn os_image(&self) -> &str {
+        &self.status.node_info.os_image
+    }
+}
+
+fn names_role(key: &str, value: &str, role: &str) -> bool {
+    key.strip_prefix(ROLE_LABEL) == Some(role) || key == OLD_ROLE_LABEL && value == role
 }
 
 /// A UID in the form that Kubernetes writes: 36 characters, hyphenated.
