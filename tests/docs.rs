@@ -289,3 +289,28 @@ fn the_requests_of_the_readme_are_those_of_the_program() {
         .collect();
     assert_eq!(listed, made);
 }
+
+#[test]
+fn every_proof_of_the_threat_model_exists() {
+    let readme = read("README.md");
+    let section = readme.split("\n## Who could attack it").nth(1).unwrap();
+    let rows = section.split("\n\n").nth(2).unwrap().lines().skip(2);
+    let proofs = rows.flat_map(|row| quoted(row.rsplit('|').nth(1).unwrap(), |_| true));
+    let sources = [
+        "tests/faults.rs",
+        "tests/e2e.rs",
+        "tests/properties.rs",
+        "tests/docs.rs",
+    ];
+    let sources: String = sources.map(read).concat();
+    for proof in proofs {
+        let named = format!("\"{proof}\"");
+        let is_row = sources.contains(&named) || sources.contains(&format!("fn {proof}("));
+        // Rows for statuses are made by a loop over them.
+        let status = proof
+            .strip_prefix("status ")
+            .is_some_and(|s| sources.contains(s));
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(&proof).exists();
+        assert!(is_row || status || script, "{proof}");
+    }
+}
