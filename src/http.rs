@@ -7,7 +7,7 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustls::crypto::{CryptoProvider, ring};
+use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
@@ -251,7 +251,11 @@ pub fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, &'static s
 
 /// The one place where the cryptography is chosen.
 fn provider() -> Arc<CryptoProvider> {
-    Arc::new(ring::default_provider())
+    #[cfg(feature = "fips")]
+    let provider = crypto::default_fips_provider();
+    #[cfg(not(feature = "fips"))]
+    let provider = crypto::ring::default_provider();
+    Arc::new(provider)
 }
 
 /// The first half of a SHA-256, which comes with the cryptography of TLS.

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Read;
 
-use serde::Deserialize;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use crate::json;
+use crate::json::{self, Elements};
 use crate::os::Os;
 
 /// What is counted of the nodes.
@@ -81,11 +81,50 @@ pub enum Error {
 
 /// Counts the nodes of a `Table` or a `NodeList`.
 pub fn tally(body: impl Read) -> Result<Tally, Error> {
-    let mut form = None;
-    match json::read_seed(List { form: &mut form }, body) {
-        Ok(tally) => Ok(tally),
-        Err(json::Error::Shape(_)) if form == Some(Form::Table) => Err(Error::Table),
-        Err(error) => Err(Error::Json(error)),
+    let mut elements = Elements::new(body, &["rows", "items"]);
+    let mut tally = Tally::default();
+    // What stands before the first element, once there is one.
+    let mut head = None;
+    while let Some((key, element)) = elements.next_element().map_err(Error::Json)? {
+        let node = match (key, &head) {
+            ("rows", Some(columns)) => row(element, columns)?,
+            ("items", None) => item(element)?,
+            ("rows", None) => {
+                let element = element.to_vec();
+                let frame: Frame = json::parse(&elements.head()).map_err(Error::Json)?;
+                // The API server writes the columns first. Rows before them cannot be read.
+                let columns = frame.columns()?;
+                let node = row(&element, &columns)?;
+                head = Some(columns);
+                node
+            }
+            _ => return Err(Error::unexpected("rows and items in one list")),
+        };
+        tally.add(node);
+    }
+    let frame: Frame = json::parse(elements.frame()).map_err(Error::Json)?;
+    frame.check()?;
+    Ok(tally)
+}
+
+fn row(element: &[u8], columns: &Columns) -> Result<Node, Error> {
+    json::parse_seed(Row(columns), element).map_err(|error| match error {
+        json::Error::Shape(_) => Error::Table,
+        error => Error::Json(error),
+    })
+}
+
+fn item(element: &[u8]) -> Result<Node, Error> {
+    let item: Item = json::parse(element).map_err(Error::Json)?;
+    Ok(Node {
+        os: item.os(),
+        server: item.metadata.labels.is_some_and(|labels| labels.server),
+    })
+}
+
+impl Error {
+    fn unexpected(reason: &str) -> Self {
+        Self::Json(json::Error::Shape(reason.to_owned()))
     }
 }
 
@@ -95,71 +134,25 @@ enum Form {
     Table,
 }
 
+/// The list without its elements.
 #[derive(Deserialize)]
-#[serde(field_identifier, rename_all = "camelCase")]
-enum Key {
-    Kind,
-    Metadata,
-    ColumnDefinitions,
-    Rows,
-    Items,
-    #[serde(other)]
-    Other,
+#[serde(rename_all = "camelCase")]
+struct Frame {
+    kind: Option<Form>,
+    metadata: Option<ListMeta>,
+    column_definitions: Option<Vec<Column>>,
+    /// Go writes an empty list as `null` where it was never made.
+    #[serde(default, deserialize_with = "present")]
+    rows: Option<Emptied>,
+    #[serde(default, deserialize_with = "present")]
+    items: Option<Emptied>,
 }
 
-/// The list as a whole. `form` tells the caller which it was, also where reading it failed.
-struct List<'a> {
-    form: &'a mut Option<Form>,
-}
+/// A list whose elements are gone, or `null`.
+type Emptied = Option<[(); 0]>;
 
-impl<'de> DeserializeSeed<'de> for List<'_> {
-    type Value = Tally;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Tally, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for List<'_> {
-    type Value = Tally;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a Table or NodeList")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Tally, A::Error> {
-        let (mut columns, mut rows, mut items) = (None, None, None);
-        while let Some(key) = map.next_key()? {
-            match key {
-                Key::Kind => once(self.form, map.next_value()?)?,
-                Key::Metadata => map.next_value::<ListMeta>()?.complete()?,
-                Key::ColumnDefinitions => once(&mut columns, map.next_value::<Columns>()?)?,
-                Key::Rows => {
-                    // The API server writes the columns first. Rows before them cannot be read.
-                    let columns = columns
-                        .as_ref()
-                        .ok_or_else(|| A::Error::missing_field("columnDefinitions"))?;
-                    once(&mut rows, map.next_value_seed(Rows(columns))?)?;
-                }
-                Key::Items => once(&mut items, map.next_value_seed(Items)?)?,
-                Key::Other => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
-        }
-        match *self.form {
-            Some(Form::Table) => rows.ok_or_else(|| A::Error::missing_field("rows")),
-            Some(Form::NodeList) => items.ok_or_else(|| A::Error::missing_field("items")),
-            None => Err(A::Error::missing_field("kind")),
-        }
-    }
-}
-
-fn once<T, E: serde::de::Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(E::custom("a key stands twice")),
-    }
+fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Emptied>, D::Error> {
+    Emptied::deserialize(json).map(Some)
 }
 
 #[derive(Deserialize)]
@@ -167,69 +160,49 @@ struct ListMeta {
     r#continue: Option<String>,
 }
 
-impl ListMeta {
-    /// A list that goes on elsewhere would be counted short. The API server only cuts where asked to.
-    fn complete<E: serde::de::Error>(self) -> Result<(), E> {
-        match self.r#continue.as_deref() {
-            None | Some("") => Ok(()),
-            Some(_) => Err(E::custom("the list is not complete")),
-        }
-    }
-}
-
-/// Where in a row the two cells stand.
-#[derive(Deserialize)]
-#[serde(try_from = "Vec<Column>")]
-struct Columns {
-    roles: usize,
-    os_image: usize,
-}
-
 #[derive(Deserialize)]
 struct Column {
     name: String,
 }
 
-impl TryFrom<Vec<Column>> for Columns {
-    type Error = &'static str;
-
-    fn try_from(columns: Vec<Column>) -> Result<Self, Self::Error> {
+impl Frame {
+    /// Where the two cells stand, by name.
+    fn columns(self) -> Result<Columns, Error> {
+        let columns = self.column_definitions.unwrap_or_default();
         let position = |name| columns.iter().position(|column| column.name == name);
-        Ok(Self {
-            roles: position("Roles").ok_or("no column Roles")?,
-            os_image: position("OS-Image").ok_or("no column OS-Image")?,
-        })
-    }
-}
-
-struct Rows<'a>(&'a Columns);
-
-impl<'de> DeserializeSeed<'de> for Rows<'_> {
-    type Value = Tally;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Tally, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Rows<'_> {
-    type Value = Tally;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("rows")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Tally, A::Error> {
-        let mut tally = Tally::default();
-        while let Some(node) = rows.next_element_seed(Row(self.0))? {
-            tally.add(node);
+        match (position("Roles"), position("OS-Image")) {
+            (Some(roles), Some(os_image)) => Ok(Columns { roles, os_image }),
+            _ => Err(Error::Table),
         }
-        Ok(tally)
     }
 
-    /// Go writes an empty list as `null` where it was never made.
-    fn visit_unit<E>(self) -> Result<Tally, E> {
-        Ok(Tally::default())
+    /// Whether it is a whole list of a known kind. One that goes on elsewhere would be counted short; the API
+    /// server only cuts where it is asked to.
+    fn check(self) -> Result<(), Error> {
+        let goes_on = self
+            .metadata
+            .as_ref()
+            .and_then(|meta| meta.r#continue.as_deref());
+        let complete = goes_on.is_none_or(str::is_empty);
+        match (self.kind, &self.rows, &self.items) {
+            (Some(Form::Table), Some(_), None) if complete => self.columns().map(|_| ()),
+            (Some(Form::Table), ..) => Err(Error::Table),
+            (Some(Form::NodeList), None, Some(_)) if complete => Ok(()),
+            _ => Err(Error::unexpected("unexpected JSON around the list")),
+        }
+    }
+}
+
+/// Where in a row the two cells stand.
+struct Columns {
+    roles: usize,
+    os_image: usize,
+}
+
+fn once<T, E: serde::de::Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(E::custom("a key stands twice")),
     }
 }
 
@@ -333,39 +306,6 @@ impl<T, F: Fn(&str) -> T> Visitor<'_> for Text<F> {
 
     fn visit_str<E>(self, text: &str) -> Result<T, E> {
         Ok((self.0)(text))
-    }
-}
-
-struct Items;
-
-impl<'de> DeserializeSeed<'de> for Items {
-    type Value = Tally;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Tally, D::Error> {
-        json.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Items {
-    type Value = Tally;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("items")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Tally, A::Error> {
-        let mut tally = Tally::default();
-        while let Some(item) = items.next_element::<Item>()? {
-            tally.add(Node {
-                os: item.os(),
-                server: item.metadata.labels.is_some_and(|labels| labels.server),
-            });
-        }
-        Ok(tally)
-    }
-
-    fn visit_unit<E>(self) -> Result<Tally, E> {
-        Ok(Tally::default())
     }
 }
 
@@ -609,7 +549,6 @@ mod tests {
             &table(r#"[{"cells":null}]"#),
             &table("[{}]"),
             &table("[null]"),
-            &table("7"),
         ] {
             assert!(
                 matches!(tally(json.as_bytes()), Err(Error::Table)),
@@ -623,6 +562,7 @@ mod tests {
         for json in [
             "",
             "{}",
+            &table("7"),
             "[]",
             "null",
             "<html>",

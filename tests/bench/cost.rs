@@ -34,7 +34,7 @@ const CLUSTER: &str = "rke2-canal-ha";
 const NODES: [usize; 4] = [5, 500, 5_000, 50_000];
 /// A full Node object is about this large on a real cluster, most of it images, conditions and managedFields.
 const NODE_BYTES: usize = 12_500;
-const RUNS: usize = 9;
+const RUNS: usize = 3;
 
 /// Budgets of `--check`.
 const MAX_BINARY: u64 = 2_000_000;
@@ -176,7 +176,7 @@ impl Scene {
             let accept = request.header("accept").unwrap();
             write!(
                 text,
-                "url = \"https://127.0.0.1:{}{}\"\nheader = \"Authorization: Bearer {TOKEN}\"\nheader = \"Accept: {accept}\"\ncacert = \"{}\"\nsilent\noutput = /dev/null\nnext\n",
+                "url = \"https://127.0.0.1:{}{}\"\nheader = \"Authorization: Bearer {TOKEN}\"\nheader = \"Accept: {accept}\"\ncacert = \"{}\"\nsilent\nshow-error\noutput = /dev/null\nnext\n",
                 self.api.port, request.target, ca.display()
             )
             .unwrap();
@@ -184,7 +184,7 @@ impl Scene {
         let report = self.endpoint.seen()[0].text().replace('"', "\\\"");
         write!(
             text,
-            "url = \"https://127.0.0.1:{}/v1/checkupgrade\"\nheader = \"Content-Type: application/json\"\ndata = \"{report}\"\ncacert = \"{}\"\nsilent\noutput = /dev/null\n",
+            "url = \"https://127.0.0.1:{}/v1/checkupgrade\"\nheader = \"Content-Type: application/json\"\ndata = \"{report}\"\ncacert = \"{}\"\nsilent\nshow-error\noutput = /dev/null\n",
             self.relay.port, ca.display()
         )
         .unwrap();

@@ -50,7 +50,8 @@ impl Pod {
         let (folder, authority) = (Folder::new(), Authority::new());
         folder.write("sa/token", format!("{TOKEN}\n"));
         // In a cluster that renews its CA there are two, the new one last.
-        let bundle = [Authority::new().pem(), authority.pem()].concat();
+        let old = Authority::named("acme-canary authority of old");
+        let bundle = [old.pem(), authority.pem()].concat();
         folder.write("sa/ca.crt", &bundle);
         folder.write("ca.pem", bundle);
         let config = format!(
