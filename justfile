@@ -46,6 +46,14 @@ image: static
 airgap:
     .ci/deploy/airgap
 
+# Write all that a release has into dist/: binaries, SBOM, man page, chart, air-gap tarballs, sums
+dist:
+    .ci/dist
+
+# Check licences, bans, duplicates, sources, known flaws and the direct dependencies
+supply-chain *args:
+    .ci/supply-chain {{ args }}
+
 # Run the image once in a cluster (kind, k3d, or current with IMAGE= and RECEIVER=) and compare what arrives
 smoke cluster="kind":
     .ci/smoke {{ cluster }}

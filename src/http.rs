@@ -258,16 +258,16 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// The first half of a SHA-256, which comes with the cryptography of TLS.
+/// The beginning of a cryptographic hash (SHA-256 or SHA-384), which comes with the cryptography of TLS.
 #[must_use]
 pub fn digest(data: &[u8]) -> [u8; 16] {
-    let mut half = [0; 16];
+    let mut beginning = [0; 16];
     let suites = provider().cipher_suites.clone();
     if let Some(suite) = suites.iter().find_map(rustls::SupportedCipherSuite::tls13) {
         let whole = suite.common.hash_provider.hash(data);
-        half.copy_from_slice(&whole.as_ref()[..16]);
+        beginning.copy_from_slice(&whole.as_ref()[..16]);
     }
-    half
+    beginning
 }
 
 fn tls_failure(error: &rustls::Error) -> Failure {

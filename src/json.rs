@@ -2,8 +2,8 @@
 //!
 //! A single object is read whole, its size bounded by whoever opened the body. A list may be of any length:
 //! it is taken apart into its elements as it streams in, and each is parsed where it lies in the buffer.
-//! That is four times as fast as `serde_json` reading from a stream byte by byte, and the memory is that of
-//! the largest element (5,000 nodes as a Table: 40 million instructions instead of 164).
+//! `serde_json` reading from a stream would take byte by byte: for 5,000 nodes as a Table that were 164 million
+//! instructions (callgrind, release binary), and these are 56.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -115,6 +115,8 @@ pub struct Elements<R> {
     /// Keys of the object whose lists are taken apart.
     keys: &'static [&'static str],
     buffer: Vec<u8>,
+    /// How much of the buffer was read.
+    filled: usize,
     /// Where in the buffer to go on.
     position: usize,
     frame: Vec<u8>,
@@ -153,6 +155,18 @@ impl Scan {
     }
 }
 
+impl Scan {
+    /// How many of these bytes change nothing: within strings, and between brackets.
+    fn uneventful(self, bytes: &[u8]) -> usize {
+        let event = |byte: &u8| match self.in_string {
+            _ if self.escaped => true,
+            true => matches!(byte, b'"' | b'\\'),
+            false => matches!(byte, b'"' | b'[' | b']' | b'{' | b'}'),
+        };
+        bytes.iter().position(event).unwrap_or(bytes.len())
+    }
+}
+
 /// The list's own level: in the object, in the list.
 const LIST: usize = 2;
 
@@ -162,7 +176,8 @@ impl<R: Read> Elements<R> {
         Self {
             reader,
             keys,
-            buffer: Vec::with_capacity(BUFFER),
+            buffer: vec![0; BUFFER],
+            filled: 0,
             position: 0,
             frame: Vec::new(),
             last_string: (0, 0),
@@ -174,7 +189,7 @@ impl<R: Read> Elements<R> {
     /// The next element, with the key of its list; `None` at the end of the stream.
     pub fn next_element(&mut self) -> Result<Option<(&'static str, &[u8])>, Error> {
         loop {
-            if self.position == self.buffer.len() && !self.fill(self.position)? {
+            if self.position == self.filled && !self.fill(self.position)? {
                 return Ok(None);
             }
             let byte = self.buffer[self.position];
@@ -237,12 +252,19 @@ impl<R: Read> Elements<R> {
         let mut from = self.position;
         let nested = matches!(self.buffer[from], b'{' | b'[' | b'"');
         loop {
-            while let Some(&byte) = self.buffer.get(self.position) {
+            while self.position < self.filled {
                 let outside = self.scan.depth == LIST && !self.scan.in_string;
-                if outside && is_between(byte) {
+                if outside && is_between(self.buffer[self.position]) {
                     return Ok((from, self.position));
                 }
-                self.scan.pass(byte);
+                if !outside {
+                    let rest = &self.buffer[self.position..self.filled];
+                    self.position += self.scan.uneventful(rest);
+                    if self.position == self.filled {
+                        break;
+                    }
+                }
+                self.scan.pass(self.buffer[self.position]);
                 self.position += 1;
                 if nested && self.scan.depth == LIST && !self.scan.in_string {
                     return Ok((from, self.position));
@@ -264,13 +286,18 @@ impl<R: Read> Elements<R> {
 
     /// Reads on, after what is still needed of the buffer. False at the end of the stream.
     fn fill(&mut self, needed: usize) -> Result<bool, Error> {
-        self.buffer.drain(..needed);
-        let kept = self.buffer.len();
+        self.buffer.copy_within(needed..self.filled, 0);
+        self.filled -= needed;
         self.position -= needed;
-        self.buffer.resize(kept + BUFFER, 0);
-        let n = self.reader.read(&mut self.buffer[kept..]);
-        self.buffer.truncate(kept + *n.as_ref().unwrap_or(&0));
-        n.map(|n| n > 0).map_err(Error::Io)
+        if self.buffer.len() < self.filled + BUFFER {
+            self.buffer.resize(self.filled + BUFFER, 0);
+        }
+        let n = self
+            .reader
+            .read(&mut self.buffer[self.filled..])
+            .map_err(Error::Io)?;
+        self.filled += n;
+        Ok(n > 0)
     }
 }
 

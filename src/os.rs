@@ -82,8 +82,11 @@ impl Os {
     pub fn of(os_image: &str) -> Self {
         // The kubelet strips double quotes from PRETTY_NAME, but not single ones.
         let image = os_image.trim_matches(['\'', ' ']);
+        // The first byte tells nearly all of them apart, and this is done for every node.
+        let first = image.bytes().next();
         TABLE
             .iter()
+            .filter(|(beginning, _)| beginning.bytes().next() == first)
             .filter(|(beginning, _)| begins_with_words(image, beginning))
             .max_by_key(|(beginning, _)| beginning.len())
             .map_or(Self::OTHER, |(_, id)| Self(id))

@@ -34,7 +34,7 @@ const CLUSTER: &str = "rke2-canal-ha";
 const NODES: [usize; 4] = [5, 500, 5_000, 50_000];
 /// A full Node object is about this large on a real cluster, most of it images, conditions and managedFields.
 const NODE_BYTES: usize = 12_500;
-const RUNS: usize = 3;
+const RUNS: usize = 9;
 
 /// Budgets of `--check`.
 const MAX_BINARY: u64 = 2_000_000;

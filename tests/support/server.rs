@@ -250,6 +250,8 @@ impl Relay {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+                client.set_nodelay(true).unwrap();
+                server.set_nodelay(true).unwrap();
                 let pair = |stream: &TcpStream| stream.try_clone().unwrap();
                 pass(pair(&client), pair(&server), Arc::clone(&counters.0));
                 pass(server, client, Arc::clone(&counters.1));
