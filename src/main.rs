@@ -49,7 +49,9 @@ enum Outcome {
 }
 
 fn main() -> ExitCode {
-    let (mut log, mut strict) = (Log { verbose: false }, false);
+    let mut log = Log { verbose: false };
+    // Only a report may stay away without that being a failure.
+    let mut unreachable = EX_CLUSTER;
     let result = Args::parse(std::env::args_os().skip(1).collect()).and_then(|args| match args {
         Args::Help => print(args::HELP),
         Args::Version => print(concat!(
@@ -72,16 +74,17 @@ fn main() -> ExitCode {
             )?)
         }
         Args::Report(args) => {
-            (log.verbose, strict) = (args.verbose, args.strict);
+            log.verbose = args.verbose;
+            unreachable = if args.strict { EX_NOT_ACCEPTED } else { 0 };
             report(&args, log)
         }
     });
-    ExitCode::from(conclude(result, strict, log))
+    ExitCode::from(conclude(result, unreachable, log))
 }
 
 /// Says what became of the run: nothing where it printed, two lines where the report was accepted, one
 /// else.
-fn conclude(result: Result<Outcome, Error>, strict: bool, log: Log) -> u8 {
+fn conclude(result: Result<Outcome, Error>, unreachable: u8, log: Log) -> u8 {
     match result {
         Ok(Outcome::Printed) => 0,
         Ok(Outcome::Disabled(by)) => {
@@ -104,8 +107,10 @@ fn conclude(result: Result<Outcome, Error>, strict: bool, log: Log) -> u8 {
             log.info("the report above was accepted", &fields);
             0
         }
-        Ok(Outcome::NotAccepted(reason)) => not_sent(&reason, strict, log),
-        Err(error) if error.is_outside() => not_sent(&error.to_string(), strict, log),
+        Ok(Outcome::NotAccepted(reason)) => not_sent(&reason, unreachable, log),
+        Err(error) if error.is_outside() && unreachable != EX_CLUSTER => {
+            not_sent(&error.to_string(), unreachable, log)
+        }
         Err(error) => {
             log.error(
                 "stopped, nothing was sent",
@@ -120,12 +125,12 @@ fn conclude(result: Result<Outcome, Error>, strict: bool, log: Log) -> u8 {
     }
 }
 
-fn not_sent(reason: &str, strict: bool, log: Log) -> u8 {
+fn not_sent(reason: &str, status: u8, log: Log) -> u8 {
     log.info(
         "no report was accepted, the next run tries again",
         &[("reason", reason)],
     );
-    if strict { EX_NOT_ACCEPTED } else { 0 }
+    status
 }
 
 fn report(args: &args::Report, log: Log) -> Result<Outcome, Error> {
@@ -139,7 +144,13 @@ fn report(args: &args::Report, log: Log) -> Result<Outcome, Error> {
     let report = encode(&facts)?;
     match args.action {
         Action::Explain => return print(&explain::text(&report, &facts, &settings)),
-        Action::Print => return print(&(report + "\n")),
+        Action::Print => {
+            if let Err(error) = &facts.cni {
+                let reason = error.to_string();
+                log.info("the report has no cni-plugin", &[("reason", &reason)]);
+            }
+            return print(&(report + "\n"));
+        }
         Action::Send => {}
     }
     thread::sleep(spread::wait(&facts.cluster, settings.spread));

@@ -345,11 +345,18 @@ fn a_daemonset_that_may_not_be_read_costs_only_its_field() {
         },
     );
     let endpoint = Server::accepting(Some(pod.authority.server()));
-    let run = pod.api(api.port).endpoint(&endpoint.https()).run();
+    let pod = pod.api(api.port).endpoint(&endpoint.https());
+    let run = pod.run();
     assert_eq!((run.code, run.lines().len()), (Some(0), 2), "{run:?}");
     assert!(run.lines()[1].contains("without_cni_plugin="), "{run:?}");
     let report = expected(&cluster(CLUSTER)).replace("\"cni-plugin\":\"canal\",", "");
     assert_eq!(endpoint.seen()[0].text(), report);
+    let run = pod.args(["--dry-run"]).run();
+    assert_eq!(run.stdout, report + "\n");
+    assert!(
+        run.stderr.starts_with("level=info ") && run.stderr.contains("cni-plugin"),
+        "{run:?}"
+    );
 }
 
 #[test]

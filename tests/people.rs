@@ -16,7 +16,7 @@ use metrics_responder::payload::FIELDS;
 use serde_json::Value;
 use support::api;
 use support::run::{Pod, bare, bare_with};
-use support::server::Server;
+use support::server::{Server, closed_port};
 use support::{Folder, cluster, clusters, expected};
 
 fn explain(recording: &Path, env: &[(&str, &str)]) -> String {
@@ -176,4 +176,29 @@ fn a_recording_overwrites_nothing() {
     assert_eq!(run.code, Some(2), "{run:?}");
     assert!(run.stderr.contains("nothing is overwritten"));
     assert_eq!(files(folder.path()).len(), 1);
+}
+
+#[test]
+fn a_recording_of_a_cluster_that_is_not_there_is_a_failure() {
+    let folder = Folder::new();
+    let target = folder.path().join("x");
+    let pod = Pod::new();
+    let sa = pod.folder.path().join("sa");
+    let port = closed_port().to_string();
+    let env = [
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", &*port),
+    ];
+    let args = [
+        "record",
+        target.to_str().unwrap(),
+        "--serviceaccount-dir",
+        sa.to_str().unwrap(),
+    ];
+    let run = bare_with(&args, &env);
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.stderr.contains("Connection refused") && !target.exists(),
+        "{run:?}"
+    );
 }

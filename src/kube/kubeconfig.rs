@@ -10,6 +10,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use ureq::tls::{ClientCert, RootCerts};
 
 use super::{Access, Token};
 use crate::error::Error;
@@ -174,38 +175,49 @@ impl Current {
             ("password", user.password.is_some()),
             ("as", user.r#as.is_some()),
         ])?;
+        let server = server(cluster.server.as_deref().unwrap_or_default())?;
+        Ok(Access {
+            server,
+            roots: cluster.roots(folder)?,
+            token: token(user.token.as_deref(), user.token_file.as_deref(), folder)?,
+            identity: user.identity(folder)?,
+        })
+    }
+}
+
+impl Cluster {
+    fn roots(self, folder: &Path) -> Result<RootCerts, String> {
         let ca = Source {
             key: "certificate-authority",
-            file: cluster.certificate_authority,
-            data: cluster.certificate_authority_data,
+            file: self.certificate_authority,
+            data: self.certificate_authority_data,
         };
-        let roots = match ca.read(folder)? {
-            Some(pem) => http::roots(&pem).map_err(|e| format!("certificate-authority: {e}"))?,
+        match ca.read(folder)? {
+            Some(pem) => http::roots(&pem).map_err(|e| format!("certificate-authority: {e}")),
             // As kubectl does, which trusts what its system trusts.
-            None => http::public_roots(),
-        };
+            None => Ok(http::public_roots()),
+        }
+    }
+}
+
+impl User {
+    fn identity(self, folder: &Path) -> Result<Option<ClientCert>, String> {
         let certificate = Source {
             key: "client-certificate",
-            file: user.client_certificate,
-            data: user.client_certificate_data,
+            file: self.client_certificate,
+            data: self.client_certificate_data,
         };
         let key = Source {
             key: "client-key",
-            file: user.client_key,
-            data: user.client_key_data,
+            file: self.client_key,
+            data: self.client_key_data,
         };
-        let identity = match (certificate.read(folder)?, key.read(folder)?) {
-            (Some(certificate), Some(key)) => Some(http::identity(&certificate, &key)?),
-            (None, None) => None,
-            (Some(_), None) => return Err("client-key: not set".to_owned()),
-            (None, Some(_)) => return Err("client-certificate: not set".to_owned()),
-        };
-        Ok(Access {
-            server: server(cluster.server.as_deref().unwrap_or_default())?,
-            roots,
-            token: token(user.token, user.token_file, folder)?,
-            identity,
-        })
+        match (certificate.read(folder)?, key.read(folder)?) {
+            (Some(certificate), Some(key)) => Ok(Some(http::identity(&certificate, &key)?)),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err("client-key: not set".to_owned()),
+            (None, Some(_)) => Err("client-certificate: not set".to_owned()),
+        }
     }
 }
 
@@ -234,16 +246,15 @@ fn server(text: &str) -> Result<String, String> {
 }
 
 /// A token file wins over a token, as in client-go.
-fn token(
-    token: Option<String>,
-    file: Option<String>,
-    folder: &Path,
-) -> Result<Option<Token>, String> {
+fn token(token: Option<&str>, file: Option<&str>, folder: &Path) -> Result<Option<Token>, String> {
     let text = match file.filter(|file| !file.is_empty()) {
         Some(file) => {
-            Some(fs::read_to_string(folder.join(file)).map_err(|e| format!("tokenFile: {e}"))?)
+            let text = fs::read_to_string(folder.join(file));
+            Some(text.map_err(|e| format!("tokenFile: {e}"))?)
         }
-        None => token.filter(|token| !token.is_empty()),
+        None => token
+            .filter(|token| !token.is_empty())
+            .map(ToOwned::to_owned),
     };
     let token = text.map(|text| Token::new(&text)).transpose();
     token.map_err(|e| format!("token: {e}"))
