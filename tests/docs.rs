@@ -46,15 +46,14 @@ fn quoted(document: &str, choose: impl Fn(&str) -> bool) -> BTreeSet<String> {
 fn the_first_command_of_the_readme_prints_the_payload_it_shows() {
     let readme = read("README.md");
     let blocks = blocks(&readme);
-    let first = blocks.iter().position(|b| b.starts_with("$ ")).unwrap();
-    let mut commands = blocks[first].lines();
+    let mut commands = blocks[0].lines();
     let arguments = commands
         .next()
         .unwrap()
         .strip_prefix("$ cargo run --release -- ")
         .unwrap();
     let run = bare(&arguments.split(' ').collect::<Vec<_>>());
-    assert_eq!(run.stdout, blocks[first + 1], "{run:?}");
+    assert_eq!(run.stdout, blocks[1], "{run:?}");
     assert_eq!(commands.next(), Some("$ cargo test"));
     assert!(read(".ci/run").contains("\ncargo test"));
 }
