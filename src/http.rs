@@ -309,8 +309,11 @@ fn io_reason(error: &io::Error) -> Cow<'static, str> {
     match error.kind() {
         io::ErrorKind::UnexpectedEof => "the connection was closed early".into(),
         io::ErrorKind::InvalidData => "the peer does not speak TLS".into(),
-        // What the resolver says has no kind and no number of its own.
-        _ => "the host name does not resolve".into(),
+        // What the resolver says has neither a number nor a kind of its own.
+        _ if error.to_string().starts_with("failed to lookup") => {
+            "the host name does not resolve".into()
+        }
+        _ => "the connection failed".into(),
     }
 }
 

@@ -14,6 +14,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
+use metrics_responder::cni;
 use support::api::{self, Handled, TOKEN};
 use support::pki::{Authority, Leaf};
 use support::run::{Pod, Run, bare, bare_with};
@@ -113,6 +114,7 @@ fn the_requests_are_the_documented_ones() {
         table,
     );
     let end = seen.len() - 1;
+    assert_eq!(end, 3 + cni::PRIMARY.len() + cni::META.len());
     for request in &seen[3..end] {
         let target = &request.target;
         assert!(target.starts_with("/apis/apps/v1/namespaces/"), "{target}");
