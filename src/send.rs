@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::config::Target;
-use crate::http::{Client, Failure};
+use crate::http::{Client, Failure, Response};
 use crate::json;
 use crate::log::{Log, Request};
 
@@ -68,10 +68,7 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
 
 /// ureq takes either the public roots or a list of its own, so that those of `caFile` are tried first
 /// and the public ones on a second connection. Nothing is sent on one that is not trusted.
-fn connect_and_post(
-    target: &Target,
-    report: &[u8],
-) -> Result<(Client, crate::http::Response), Failure> {
+fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response), Failure> {
     let url = target.endpoint.to_string();
     let mut left = target.timeout;
     let mut result = Err(Failure::UnknownIssuer);
