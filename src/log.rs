@@ -32,14 +32,13 @@ impl Log {
         ));
     }
 
-    /// An event that needs nobody's attention.
+    /// What became of the run.
     pub fn info(self, message: &str, fields: &[(&str, &str)]) {
-        event("info", message, fields);
-    }
-
-    /// An event that somebody has to act on.
-    pub fn error(self, message: &str, fields: &[(&str, &str)]) {
-        event("error", message, fields);
+        let mut line = format!("level=info msg={}", value(message));
+        for (key, text) in fields {
+            line.extend([" ", key, "=", &value(text)]);
+        }
+        write(format_args!("{line}"));
     }
 
     /// The report that was accepted, as it was posted. It stands bare, without logfmt's quotes and
@@ -62,14 +61,6 @@ pub struct Request<'a> {
     pub bytes: u64,
     /// Time from the request until the answer's body was read.
     pub took: Duration,
-}
-
-fn event(level: &str, message: &str, fields: &[(&str, &str)]) {
-    let mut line = format!("level={level} msg={}", value(message));
-    for (key, text) in fields {
-        line.extend([" ", key, "=", &value(text)]);
-    }
-    write(format_args!("{line}"));
 }
 
 /// A line that cannot be written is lost: a closed standard error is no reason to fail.

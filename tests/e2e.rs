@@ -42,7 +42,7 @@ fn assert_not_sent(run: &Run, reason: &str) {
 fn assert_error(run: &Run, code: i32, reason: &str) {
     assert_eq!(run.code, Some(code), "{run:?}");
     assert_eq!(run.lines().len(), 1, "{run:?}");
-    assert!(run.stderr.starts_with("level=error "), "{run:?}");
+    assert!(run.stderr.starts_with("level=info "), "{run:?}");
     assert!(run.stderr.contains(reason), "{run:?}");
 }
 
