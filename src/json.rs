@@ -125,6 +125,16 @@ pub struct Elements<R> {
     scan: Scan,
     /// The key whose list is being taken apart.
     key: Option<&'static str>,
+    /// What was last in that list.
+    last: Last,
+}
+
+/// What may follow in a list depends on it.
+#[derive(Clone, Copy, PartialEq)]
+enum Last {
+    Bracket,
+    Comma,
+    Element,
 }
 
 /// Where a scan stands within JSON.
@@ -183,6 +193,7 @@ impl<R: Read> Elements<R> {
             last_string: (0, 0),
             scan: Scan::default(),
             key: None,
+            last: Last::Bracket,
         }
     }
 
@@ -195,6 +206,7 @@ impl<R: Read> Elements<R> {
             let byte = self.buffer[self.position];
             match self.key {
                 Some(key) if self.scan.depth == LIST && !is_between(byte) => {
+                    self.follow(Last::Element)?;
                     let (from, to) = self.element()?;
                     return Ok(Some((key, &self.buffer[from..to])));
                 }
@@ -224,9 +236,11 @@ impl<R: Read> Elements<R> {
                 self.last_string.1 = self.frame.len();
             }
         }
-        // Commas between elements that are gone would be left over.
-        if self.key.is_none() || byte != b',' {
-            self.frame.push(byte);
+        match (self.key, byte) {
+            // Between elements that are gone, it would be left over.
+            (Some(_), b',') => self.follow(Last::Comma)?,
+            (Some(_), b']') if self.last == Last::Comma => return Err(stray_comma()),
+            _ => self.frame.push(byte),
         }
         if self.frame.len() > MAX_FRAME {
             return Err(Error::Syntax("more than 256 KiB around a list".to_owned()));
@@ -236,7 +250,17 @@ impl<R: Read> Elements<R> {
                 (1, b'[') => self.list_key(),
                 _ => None,
             };
+            self.last = Last::Bracket;
         }
+        Ok(())
+    }
+
+    /// Elements and commas take turns.
+    fn follow(&mut self, next: Last) -> Result<(), Error> {
+        if (next == Last::Comma) != (self.last == Last::Element) {
+            return Err(stray_comma());
+        }
+        self.last = next;
         Ok(())
     }
 
@@ -301,6 +325,10 @@ impl<R: Read> Elements<R> {
     }
 }
 
+fn stray_comma() -> Error {
+    Error::Syntax("not JSON: a comma too many or too few in a list".to_owned())
+}
+
 /// Whether this stands between the elements of a list rather than in one.
 fn is_between(byte: u8) -> bool {
     matches!(byte, b',' | b']' | b' ' | b'\n' | b'\r' | b'\t')
@@ -354,6 +382,15 @@ mod tests {
         );
         assert_eq!(elements(r#"[{"rows":[1]}]"#), [""; 0]);
         assert_eq!(elements(r#"{"a":{"rows":[1]}}"#), [""; 0]);
+    }
+
+    #[test]
+    fn elements_and_commas_take_turns() {
+        for list in ["{} {}", "{},,{}", ",{}", "{},", ",", "1 2", "[]{}"] {
+            let error = split(&format!(r#"{{"rows":[{list}]}}"#)).unwrap_err();
+            assert!(error.contains("comma"), "{list}");
+        }
+        assert!(split(r#"{"rows":[1,2],"items":[3,4]}"#).is_ok());
     }
 
     #[test]
