@@ -62,6 +62,10 @@ smoke cluster="kind":
 bench:
     .ci/bench
 
+# Count the instructions of a run over so many recorded nodes; unlike time, the same each time
+profile nodes="5000":
+    .ci/profile {{ nodes }}
+
 # Fuzz every target for so many minutes; what is found stays as a test
 fuzz minutes="1" *targets:
     .ci/fuzz {{ minutes }} {{ targets }}
