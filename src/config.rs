@@ -219,10 +219,7 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 }
 
 fn at<T>(origin: String, result: Result<T, impl Into<String>>) -> Result<T, Error> {
-    result.map_err(|reason| Error::Config {
-        origin,
-        reason: reason.into(),
-    })
+    result.map_err(|reason| Error::config(origin, reason))
 }
 
 /// Anything but a plain "no" is one: <https://consoledonottrack.com> says `1`, people write more.

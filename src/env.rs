@@ -36,10 +36,10 @@ impl Env {
         match self.value(name) {
             None => Ok(None),
             Some(value) if value.is_empty() => Ok(None),
-            Some(value) => value.into_string().map(Some).map_err(|_| Error::Config {
-                origin: name.to_owned(),
-                reason: "not UTF-8".to_owned(),
-            }),
+            Some(value) => {
+                let text = value.into_string();
+                text.map(Some).map_err(|_| Error::config(name, "not UTF-8"))
+            }
         }
     }
 

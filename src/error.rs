@@ -50,6 +50,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// What was expected at a place of the configuration.
+    pub fn config(origin: impl Into<String>, reason: impl Into<String>) -> Self {
+        Self::Config {
+            origin: origin.into(),
+            reason: reason.into(),
+        }
+    }
+
     /// Whether the cause lies outside of this installation, so that a later run may succeed as it is.
     #[must_use]
     pub fn is_outside(&self) -> bool {

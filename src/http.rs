@@ -42,7 +42,7 @@ impl Client {
         Self::new(roots, identity, None, budget, true)
     }
 
-    /// For the endpoint. `https_only` is off where the configuration allows plain http.
+    /// For the endpoint. Whether plain http will do there was settled by the configuration.
     #[must_use]
     pub fn endpoint(roots: RootCerts, proxy: Option<Proxy>, budget: Duration) -> Self {
         Self::new(roots, None, proxy, budget, false)

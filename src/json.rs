@@ -163,9 +163,7 @@ impl Scan {
             _ => {}
         }
     }
-}
 
-impl Scan {
     /// How many of these bytes change nothing: within strings, and between brackets.
     fn uneventful(self, bytes: &[u8]) -> usize {
         let event = |byte: &u8| match self.in_string {

@@ -98,10 +98,8 @@ impl Api {
     /// A folder laid out as the API server is.
     pub fn recorded(folder: &Path, log: Log) -> Result<Self, Error> {
         if !folder.is_dir() {
-            return Err(Error::Config {
-                origin: format!("--recorded {}", folder.display()),
-                reason: "not a folder".to_owned(),
-            });
+            let origin = format!("--recorded {}", folder.display());
+            return Err(Error::config(origin, "not a folder"));
         }
         let source = Source::Recorded(folder.to_owned());
         Ok(Self { source, log })
@@ -137,10 +135,7 @@ impl Api {
     fn node_list(&self) -> Result<Tally, Error> {
         let path = "/api/v1/nodes?resourceVersion=0";
         self.get(path, JSON, None, |body| {
-            nodes::tally(body).map_err(|error| match error {
-                nodes::Error::Json(error) => error,
-                nodes::Error::Table => json::Error::Shape("a Table that nobody asked for".into()),
-            })
+            nodes::tally(body).map_err(nodes::Error::without_table)
         })
     }
 
@@ -163,8 +158,9 @@ impl Api {
     /// Roles and osImage of each node, for `record`.
     pub fn node_records(&self) -> Result<Vec<types::NodeRecord>, Error> {
         let path = "/api/v1/nodes?resourceVersion=0";
-        let list: types::NodeRecordList = self.get(path, JSON, None, |body| json::read(body))?;
-        Ok(list.items)
+        self.get(path, JSON, None, |body| {
+            nodes::records(body).map_err(nodes::Error::without_table)
+        })
     }
 
     fn object<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T, Error> {

@@ -99,7 +99,7 @@ impl Settings {
             match config::read(&file, MAX_FILE) {
                 Ok(text) => settings.add(&file.display().to_string(), &text)?,
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
-                Err(e) => return Err(wrong(file.display().to_string(), e.to_string())),
+                Err(e) => return Err(Error::config(file.display().to_string(), e.to_string())),
             }
         }
         Ok(settings)
@@ -107,20 +107,20 @@ impl Settings {
 
     /// Adds what one file says.
     pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
-        let keys: Option<Object<Keys>> =
-            serde_yaml::from_slice(text).map_err(|e| wrong(file.to_owned(), e.to_string()))?;
+        let keys: Option<Object<Keys>> = serde_yaml::from_slice(text)
+            .map_err(|e| Error::config(file.to_owned(), e.to_string()))?;
         let Some(Object(keys)) = keys else {
             return Ok(());
         };
         let at = |key: &str| format!("{file}: {key}");
         if let Some(value) = keys.enabled {
             self.enabled = bool(&value).ok_or_else(|| {
-                wrong(at("metrics-responder-enabled"), "true or false is expected")
+                Error::config(at("metrics-responder-enabled"), "true or false is expected")
             })?;
         }
         if let Some(value) = keys.registry {
             self.registry =
-                registry(&value).map_err(|e| wrong(at("system-default-registry"), e))?;
+                registry(&value).map_err(|e| Error::config(at("system-default-registry"), e))?;
         }
         if let Some(value) = keys.config {
             (self.endpoint, self.schedule) = (None, None);
@@ -133,18 +133,18 @@ impl Settings {
     }
 
     fn configure(&mut self, place: &str, value: Value) -> Result<(), Error> {
-        let config: Option<Object<ResponderConfig>> =
-            serde_yaml::from_value(value).map_err(|e| wrong(place.to_owned(), e.to_string()))?;
+        let config: Option<Object<ResponderConfig>> = serde_yaml::from_value(value)
+            .map_err(|e| Error::config(place.to_owned(), e.to_string()))?;
         let ResponderConfig { endpoint, schedule } =
             config.map(|Object(config)| config).unwrap_or_default();
         if let Some(url) = &endpoint {
             config::parse_endpoint(url, false)
-                .map_err(|e| wrong(format!("{place}.endpoint"), e))?;
+                .map_err(|e| Error::config(format!("{place}.endpoint"), e))?;
         }
         if let Some(text) = schedule.as_ref().filter(|text| !schedule::is_valid(text)) {
             let reason =
                 format!("a schedule of five fields such as 0 */8 * * * is expected, not {text:?}");
-            return Err(wrong(format!("{place}.schedule"), reason));
+            return Err(Error::config(format!("{place}.schedule"), reason));
         }
         self.endpoint = endpoint.or(self.endpoint.take());
         self.schedule = schedule.or(self.schedule.take());
@@ -170,7 +170,7 @@ fn drop_in_folder(config: &Path) -> PathBuf {
 
 fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
     let folder = drop_in_folder(config);
-    let fault = |e: std::io::Error| wrong(folder.display().to_string(), e.to_string());
+    let fault = |e: std::io::Error| Error::config(folder.display().to_string(), e.to_string());
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -209,16 +209,9 @@ fn registry(value: &Value) -> Result<Option<String>, &'static str> {
     }
 }
 
-fn wrong(origin: String, reason: impl Into<String>) -> Error {
-    Error::Config {
-        origin,
-        reason: reason.into(),
-    }
-}
-
 /// Adapts a manifest. What it is adapted to already, it stays.
 pub fn patch(manifest: &str, settings: &Settings, image: Option<&str>) -> Result<String, Error> {
-    let broken = |reason: String| wrong("the manifest".to_owned(), reason);
+    let broken = |reason: String| Error::config("the manifest".to_owned(), reason);
     let mut text = header(settings.enabled);
     for document in serde_yaml::Deserializer::from_str(manifest) {
         let object = Option::<Mapping>::deserialize(document).map_err(|e| broken(e.to_string()))?;

@@ -22,10 +22,7 @@ pub fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Proxy>, Error> {
     let Some((variable, url)) = env.first(PROXY)? else {
         return Ok(None);
     };
-    let proxy = parse(&url).map_err(|reason| Error::Config {
-        origin: variable.to_owned(),
-        reason: reason.to_owned(),
-    })?;
+    let proxy = parse(&url).map_err(|reason| Error::config(variable, reason))?;
     let no_proxy = env.first(NO_PROXY)?.map(|(_, list)| list);
     let host = endpoint.host().unwrap_or_default();
     let port = endpoint.port_u16().unwrap_or(443);

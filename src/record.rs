@@ -66,10 +66,7 @@ fn write(file: &Path, content: &Value) -> Result<(), Error> {
 }
 
 fn fault(file: &Path, reason: &str) -> Error {
-    Error::Config {
-        origin: file.display().to_string(),
-        reason: reason.to_owned(),
-    }
+    Error::config(file.display().to_string(), reason)
 }
 
 /// Another UUID: always the same for this cluster, and no way back.

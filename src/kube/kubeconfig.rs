@@ -22,10 +22,7 @@ const MAX_FILE: usize = 1 << 20;
 
 /// Reads the file, and the files that it names.
 pub fn access(file: &Path) -> Result<Access, Error> {
-    read(file).map_err(|reason| Error::Config {
-        origin: file.display().to_string(),
-        reason,
-    })
+    read(file).map_err(|reason| Error::config(file.display().to_string(), reason))
 }
 
 fn read(file: &Path) -> Result<Access, String> {

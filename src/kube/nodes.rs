@@ -11,6 +11,7 @@ use std::io::Read;
 use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+use super::types::NodeRecord;
 use crate::json::{self, Elements};
 use crate::os::Os;
 
@@ -107,6 +108,18 @@ pub fn tally(body: impl Read) -> Result<Tally, Error> {
     Ok(tally)
 }
 
+/// The nodes of a `NodeList` one by one, for `record`.
+pub fn records(body: impl Read) -> Result<Vec<NodeRecord>, Error> {
+    let mut elements = Elements::new(body, &["items"]);
+    let mut nodes = Vec::new();
+    while let Some((_, element)) = elements.next_element().map_err(Error::Json)? {
+        nodes.push(json::parse(element).map_err(Error::Json)?);
+    }
+    let frame: Frame = json::parse(elements.frame()).map_err(Error::Json)?;
+    frame.check()?;
+    Ok(nodes)
+}
+
 fn row(element: &[u8], columns: &Columns) -> Result<Node, Error> {
     json::parse_seed(Row(columns), element).map_err(|error| match error {
         json::Error::Shape(_) => Error::Table,
@@ -123,6 +136,15 @@ fn item(element: &[u8]) -> Result<Node, Error> {
 }
 
 impl Error {
+    /// Where a `NodeList` alone was asked for.
+    #[must_use]
+    pub fn without_table(self) -> json::Error {
+        match self {
+            Self::Json(error) => error,
+            Self::Table => json::Error::Shape("a Table that nobody asked for".to_owned()),
+        }
+    }
+
     fn unexpected(reason: &str) -> Self {
         Self::Json(json::Error::Shape(reason.to_owned()))
     }

@@ -1,9 +1,8 @@
 //! The JSON that is read of the API, and no more of it. Fields unknown here are skipped unread.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
-use serde::de::{Error as _, IgnoredAny, SeqAccess, Visitor};
+use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
@@ -93,7 +92,7 @@ enum DaemonSetKind {
 pub struct NodeMetadataList {
     #[serde(rename = "kind")]
     _kind: NodeMetadataKind,
-    items: Option<AnyNode>,
+    items: Option<Vec<NodeMetadata>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -106,49 +105,22 @@ impl NodeMetadataList {
     /// Whether any of the nodes runs flanneld.
     #[must_use]
     pub fn shows_flannel(&self) -> bool {
-        matches!(self.items, Some(AnyNode { flannel: true }))
+        let annotations = |node: &NodeMetadata| {
+            node.metadata
+                .annotations
+                .as_ref()
+                .is_some_and(|a| a.flannel.is_some())
+        };
+        self.items.iter().flatten().any(annotations)
     }
 }
 
-/// Folded as it is read: the list may be as long as a server cares to make it.
-#[derive(Debug)]
-struct AnyNode {
-    flannel: bool,
-}
-
-impl<'de> Deserialize<'de> for AnyNode {
-    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Items;
-
-        impl<'de> Visitor<'de> for Items {
-            type Value = AnyNode;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("items")
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<AnyNode, A::Error> {
-                let mut flannel = false;
-                while let Some(node) = items.next_element::<NodeMetadata>()? {
-                    flannel |= node
-                        .metadata
-                        .annotations
-                        .is_some_and(|a| a.flannel.is_some());
-                }
-                Ok(AnyNode { flannel })
-            }
-        }
-
-        json.deserialize_seq(Items)
-    }
-}
-
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct NodeMetadata {
     metadata: Annotated,
 }
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Annotated {
     annotations: Option<Annotations>,
 }
@@ -156,20 +128,11 @@ struct Annotated {
 /// flanneld writes this on every node. K3s runs it inside its own process, without a DaemonSet.
 pub const FLANNEL_ANNOTATION: &str = "flannel.alpha.coreos.com/backend-type";
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Annotations {
     /// [`FLANNEL_ANNOTATION`]
     #[serde(rename = "flannel.alpha.coreos.com/backend-type")]
     flannel: Option<IgnoredAny>,
-}
-
-/// A typed `NodeList`, for `record` alone: what a report needs is folded as it streams in, in `nodes.rs`.
-#[derive(Debug, Deserialize)]
-pub struct NodeRecordList {
-    #[serde(rename = "kind")]
-    _kind: NodeMetadataKind,
-    /// The nodes.
-    pub items: Vec<NodeRecord>,
 }
 
 /// What of a node goes into a recording.
