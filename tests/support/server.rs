@@ -301,8 +301,8 @@ impl BlackHole {
     }
 }
 
-/// A port on which nobody listens.
+/// A port on which nobody listens: below those that the system gives out, so that no other test's server can
+/// have it a moment later.
 pub fn closed_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+    1
 }
