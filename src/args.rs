@@ -1,4 +1,4 @@
-//! The command line: what was typed, with its types. What it means is for `config.rs` to say.
+//! The command line: what was typed, each of its type. `config.rs` decides what it means.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -7,6 +7,7 @@ use pico_args::Arguments;
 
 use crate::error::Error;
 use crate::kube::incluster::SERVICE_ACCOUNT;
+use crate::log::Log;
 
 /// The text of `--help`.
 pub const HELP: &str = "\
@@ -14,8 +15,7 @@ Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once, and exits
 
 Usage:
   metrics-responder [OPTIONS]            collect and send (what the CronJob runs)
-  metrics-responder manifest [OPTIONS]   print the manifest for this RKE2 or K3s configuration
-  metrics-responder record DIR [OPTIONS] save a cluster as a recording without names, for tests
+  metrics-responder manifest [OPTIONS]   print or write the manifest for this RKE2 or K3s configuration
 
 Options:
   --dry-run                 print the report on standard output and send nothing
@@ -32,214 +32,201 @@ Options:
   -h, --help                print this and exit
   -V, --version             print the version and exit
 
-Options of record: --recorded, --kubeconfig, --serviceaccount-dir and --verbose, as above
-
 Options of manifest:
-  --rke2-config FILE        [default: /etc/rancher/rke2/config.yaml, or K3s' where only that exists]
-  --image REF               the image to run [default: the release's own, out of system-default-registry]
+  --rke2-config FILE        [default: /etc/rancher/rke2/config.yaml, or that of K3s where only K3s is configured]
+  --image REF               the image to run [default: that of the release, out of system-default-registry]
+  --output FILE             write the manifest to FILE, whole or not at all, instead of printing it
 
 Environment (over the file, under the flags):
-  METRICS_RESPONDER_ENABLED     false sends nothing; so does DO_NOT_TRACK=1
-  METRICS_RESPONDER_ENDPOINT    where the report is sent
-  METRICS_RESPONDER_ALLOW_HTTP  true allows an endpoint without TLS
-  METRICS_RESPONDER_CA_FILE     PEM bundle trusted for the endpoint besides the public roots
-  METRICS_RESPONDER_SPREAD      wait before sending, less than this [default: 0s]
-  METRICS_RESPONDER_TIMEOUT     for reading the cluster, and again for sending [default: 10s]
-  HTTPS_PROXY, NO_PROXY         for the endpoint alone
+  METRICS_RESPONDER_ENABLED       false sends nothing; so does DO_NOT_TRACK=1
+  METRICS_RESPONDER_ENDPOINT      where the report is sent
+  METRICS_RESPONDER_ALLOW_HTTP    true allows an endpoint without TLS
+  METRICS_RESPONDER_CA_FILE       PEM bundle trusted for the endpoint besides the public roots
+  METRICS_RESPONDER_SPREAD        wait before sending, less than this [default: 0s]
+  METRICS_RESPONDER_GRACE_PERIOD  a cluster younger than this sends nothing yet [default: 0s]
+  METRICS_RESPONDER_TIMEOUT       for reading the cluster, and again for sending [default: 10s]
+  HTTPS_PROXY, NO_PROXY           for the endpoint alone
 
 Exit status:
-  0  sent, disabled, or not sent for a reason outside (unreachable, slow, unexpected reply)
-  1  the cluster could not be read as installed
+  0  sent, printed, disabled, too young, or not sent for a reason outside (unreachable, slow, unexpected reply)
+  1  the cluster could not be read as installed, or there was nothing to print
   2  wrong flags or configuration
   3  with --strict: not accepted
 ";
 
 /// One command line.
 #[derive(Debug)]
-pub enum Args {
-    /// `--help`
+pub(crate) enum Args {
     Help,
-    /// Print the manifest.
     Manifest(Manifest),
-    /// Save a recording.
-    Record(Record),
-    /// Collect and send.
     Report(Report),
-    /// `--version`
     Version,
 }
 
-/// The options of collecting and sending.
+/// A run that reads a cluster. With an opt-out set, a sending one ends before `options` is looked at: not even a wrong
+/// flag turns an opt-out into a failure.
 #[derive(Debug)]
-pub struct Report {
-    /// `--dry-run`, `--explain` or neither.
-    pub action: Action,
-    /// `--strict`
-    pub strict: bool,
-    /// `--verbose`
-    pub verbose: bool,
-    /// The cluster to read.
-    pub source: Source,
-    /// `--config`
-    pub config: Option<PathBuf>,
-    /// `--endpoint`
-    pub endpoint: Option<String>,
+pub(crate) struct Report {
+    /// Without one, the report is sent.
+    pub(crate) preview: Option<Preview>,
+    pub(crate) config: Option<PathBuf>,
+    pub(crate) options: Result<Options, Error>,
 }
 
-/// What is done with the report.
+/// Printing the report instead of sending it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Action {
-    /// Print it for people.
-    Explain,
-    /// Print its bytes.
-    Print,
-    /// Send it.
-    Send,
+pub(crate) enum Preview {
+    /// `--dry-run`
+    Bytes,
+    /// `--explain`
+    Prose,
 }
 
-/// Which cluster is read; with neither of the first two, that of this pod.
 #[derive(Debug)]
-pub struct Source {
-    /// `--recorded`
-    pub recorded: Option<PathBuf>,
-    /// `--kubeconfig`
-    pub kubeconfig: Option<PathBuf>,
-    /// `--serviceaccount-dir`
-    pub serviceaccount_dir: PathBuf,
+pub(crate) struct Options {
+    pub(crate) strict: bool,
+    pub(crate) verbose: bool,
+    pub(crate) cluster: Cluster,
+    pub(crate) endpoint: Option<String>,
 }
 
-/// The folder and the options of `record`.
-#[derive(Debug)]
-pub struct Record {
-    /// Where to write.
-    pub folder: PathBuf,
-    /// `--verbose`
-    pub verbose: bool,
-    /// The cluster to read.
-    pub source: Source,
+/// The cluster to read.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Cluster {
+    /// That of this pod, whose ServiceAccount is mounted here.
+    Own(PathBuf),
+    /// That of the current context of this kubeconfig.
+    Kubeconfig(PathBuf),
+    /// The one recorded in this folder.
+    Recorded(PathBuf),
 }
 
-/// The options of `manifest`.
 #[derive(Debug)]
-pub struct Manifest {
-    /// `--rke2-config`
-    pub rke2_config: Option<PathBuf>,
-    /// `--image`
-    pub image: Option<String>,
+pub(crate) struct Manifest {
+    pub(crate) rke2_config: Option<PathBuf>,
+    pub(crate) image: Option<String>,
+    pub(crate) output: Option<PathBuf>,
 }
 
 impl Args {
-    /// Reads the arguments after the program's name.
-    pub fn parse(arguments: Vec<OsString>) -> Result<Self, Error> {
+    /// Reads the arguments behind the name of the program.
+    pub(crate) fn parse(words: Vec<OsString>) -> Result<Self, Error> {
         // Flags come before options, since an option takes the next word whatever it is.
-        let mut arguments = Arguments::from_vec(arguments);
-        if arguments.contains(["-h", "--help"]) {
+        let mut words = Arguments::from_vec(words);
+        if words.contains(["-h", "--help"]) {
             return Ok(Self::Help);
         }
-        if arguments.contains(["-V", "--version"]) {
+        if words.contains(["-V", "--version"]) {
             return Ok(Self::Version);
         }
-        let args = match arguments.subcommand().map_err(|e| wrong(&e))?.as_deref() {
-            None => Self::Report(Report::parse(&mut arguments)?),
-            Some("manifest") => Self::Manifest(Manifest::parse(&mut arguments)?),
-            Some("record") => Self::Record(Record::parse(&mut arguments)?),
-            Some(word) => return Err(unexpected(word)),
-        };
-        // A misspelt `--dry-run` must not send.
-        match arguments.finish().first() {
-            None => Ok(args),
-            Some(word) => Err(unexpected(&word.to_string_lossy())),
+        match words.subcommand() {
+            Ok(Some(word)) if word == "manifest" => Manifest::parse(words).map(Self::Manifest),
+            Ok(None) => Ok(Self::Report(Report::parse(words, Ok(())))),
+            Ok(Some(word)) => Ok(Self::Report(Report::parse(words, Err(unexpected(&word))))),
+            Err(error) => Ok(Self::Report(Report::parse(words, Err(wrong(&error))))),
         }
     }
 }
 
 impl Report {
-    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
-        Ok(Self {
-            action: Action::parse(arguments),
-            strict: arguments.contains("--strict"),
-            verbose: arguments.contains(["-v", "--verbose"]),
-            source: Source::parse(arguments)?,
-            config: path(arguments, "--config")?,
-            endpoint: text(arguments, "--endpoint")?,
-        })
-    }
-}
-
-impl Action {
-    fn parse(arguments: &mut Arguments) -> Self {
-        match (
-            arguments.contains("--explain"),
-            arguments.contains("--dry-run"),
-        ) {
-            (true, _) => Self::Explain,
-            (false, true) => Self::Print,
-            (false, false) => Self::Send,
+    fn parse(mut words: Arguments, so_far: Result<(), Error>) -> Self {
+        let preview = match (words.contains("--explain"), words.contains("--dry-run")) {
+            (false, false) => Ok(None),
+            (false, true) => Ok(Some(Preview::Bytes)),
+            (true, false) => Ok(Some(Preview::Prose)),
+            (true, true) => Err(Error::Args(
+                "--dry-run and --explain exclude each other".to_owned(),
+            )),
+        };
+        let config = path(&mut words, "--config");
+        Self {
+            preview: *preview.as_ref().unwrap_or(&Some(Preview::Bytes)),
+            config: config.as_ref().ok().cloned().flatten(),
+            options: so_far
+                .and(preview.map(|_| ()))
+                .and(config.map(|_| ()))
+                .and_then(|()| Options::parse(words)),
         }
     }
 }
 
-impl Source {
-    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
-        let mounted = path(arguments, "--serviceaccount-dir")?;
-        Ok(Self {
-            recorded: path(arguments, "--recorded")?,
-            kubeconfig: path(arguments, "--kubeconfig")?,
-            serviceaccount_dir: mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
-        })
+impl Options {
+    pub(crate) fn log(&self) -> Log {
+        Log {
+            verbose: self.verbose,
+        }
+    }
+
+    fn parse(mut words: Arguments) -> Result<Self, Error> {
+        let options = Self {
+            strict: words.contains("--strict"),
+            verbose: words.contains(["-v", "--verbose"]),
+            cluster: Cluster::parse(&mut words)?,
+            endpoint: text(&mut words, "--endpoint")?,
+        };
+        finish(words)?;
+        Ok(options)
     }
 }
 
-impl Record {
-    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
-        let verbose = arguments.contains(["-v", "--verbose"]);
-        let source = Source::parse(arguments)?;
-        let folder: Result<String, _> = arguments.free_from_str();
-        let folder = folder.map_err(|_| Error::Args("record expects a folder".to_owned()))?;
-        if folder.starts_with('-') {
-            return Err(unexpected(&folder));
+impl Cluster {
+    fn parse(words: &mut Arguments) -> Result<Self, Error> {
+        let recorded = path(words, "--recorded")?;
+        let kubeconfig = path(words, "--kubeconfig")?;
+        let mounted = path(words, "--serviceaccount-dir")?;
+        match (recorded, kubeconfig) {
+            (None, None) => Ok(Self::Own(mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()))),
+            (None, Some(file)) => Ok(Self::Kubeconfig(file)),
+            (Some(folder), None) => Ok(Self::Recorded(folder)),
+            (Some(_), Some(_)) => Err(Error::Args(
+                "--recorded and --kubeconfig exclude each other".to_owned(),
+            )),
         }
-        Ok(Self {
-            folder: folder.into(),
-            verbose,
-            source,
-        })
     }
 }
 
 impl Manifest {
-    fn parse(arguments: &mut Arguments) -> Result<Self, Error> {
-        let image = text(arguments, "--image")?;
-        if image
-            .as_ref()
-            .is_some_and(|image| !image.bytes().all(|b| b.is_ascii_graphic()))
-        {
+    fn parse(mut words: Arguments) -> Result<Self, Error> {
+        let image = text(&mut words, "--image")?;
+        let blank = |image: &String| !image.bytes().all(|b| b.is_ascii_graphic());
+        if image.as_ref().is_some_and(blank) {
             return Err(Error::Args(
                 "--image expects a reference without blanks".to_owned(),
             ));
         }
-        Ok(Self {
-            rke2_config: path(arguments, "--rke2-config")?,
+        let manifest = Self {
+            rke2_config: path(&mut words, "--rke2-config")?,
             image,
-        })
+            output: path(&mut words, "--output")?,
+        };
+        finish(words)?;
+        Ok(manifest)
+    }
+}
+
+/// A word that is left over is an error: a misspelt `--dry-run` must not send.
+fn finish(words: Arguments) -> Result<(), Error> {
+    match words.finish().first() {
+        None => Ok(()),
+        Some(word) => Err(unexpected(&word.to_string_lossy())),
     }
 }
 
 /// An option whose value is not empty.
-fn text(arguments: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
-    let text: Option<String> = arguments.opt_value_from_str(name).map_err(|e| wrong(&e))?;
+fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
+    let text: Option<String> = words.opt_value_from_str(name).map_err(|e| wrong(&e))?;
     match text {
         Some(text) if text.is_empty() => Err(Error::Args(format!("{name} expects a value"))),
         text => Ok(text),
     }
 }
 
-fn path(arguments: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
-    text(arguments, name).map(|path| path.map(PathBuf::from))
+fn path(words: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
+    text(words, name).map(|path| path.map(PathBuf::from))
 }
 
 fn unexpected(word: &str) -> Error {
-    Error::Args(format!("unexpected argument {word:?}"))
+    Error::Args(format!("unexpected argument '{}'", word.escape_debug()))
 }
 
 fn wrong(error: &pico_args::Error) -> Error {
@@ -254,19 +241,32 @@ mod tests {
         Args::parse(line.split_whitespace().map(Into::into).collect())
     }
 
+    fn report(line: &str) -> Report {
+        match parse(line) {
+            Ok(Args::Report(report)) => report,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
     #[test]
     fn options_are_read_in_either_notation() {
         for line in [
-            "--dry-run --recorded a --endpoint https://b",
-            "--recorded=a --endpoint=https://b --dry-run",
+            "--dry-run --recorded a --config c --endpoint https://b",
+            "--recorded=a --endpoint=https://b --config=c --dry-run",
         ] {
-            let Ok(Args::Report(report)) = parse(line) else {
-                panic!("{line}");
-            };
-            assert!(report.action == Action::Print && !report.strict && !report.verbose);
-            assert_eq!(report.source.recorded, Some("a".into()));
-            assert_eq!(report.endpoint.as_deref(), Some("https://b"));
+            let report = report(line);
+            assert_eq!(report.preview, Some(Preview::Bytes));
+            assert_eq!(report.config, Some("c".into()));
+            let options = report.options.unwrap();
+            assert!(!options.strict && !options.verbose);
+            assert_eq!(options.cluster, Cluster::Recorded("a".into()));
+            assert_eq!(options.endpoint.as_deref(), Some("https://b"));
         }
+        let options = report("--strict -v --kubeconfig k").options.unwrap();
+        assert!(options.strict && options.verbose);
+        assert_eq!(options.cluster, Cluster::Kubeconfig("k".into()));
+        let options = report("--serviceaccount-dir s").options.unwrap();
+        assert_eq!(options.cluster, Cluster::Own("s".into()));
     }
 
     #[test]
@@ -274,12 +274,8 @@ mod tests {
         for line in [
             "--dryrun",
             "record",
-            "record a b",
-            "record --dry-run",
             "send",
-            "manifest --dry-run",
             "--image x",
-            "manifest --image=",
             "-x",
             "--recorded",
             "--config=",
@@ -287,8 +283,43 @@ mod tests {
             "--",
             "-- --dry-run",
             "--dry-run=yes",
+            "--dry-run --explain",
+            "--recorded a --kubeconfig b",
+        ] {
+            assert!(
+                matches!(report(line).options, Err(Error::Args(_))),
+                "{line}"
+            );
+        }
+        for line in [
+            "manifest --dry-run",
+            "manifest --image=",
+            "manifest --image a\u{7f}b",
+            "manifest --output",
+            "manifest x",
         ] {
             assert!(matches!(parse(line), Err(Error::Args(_))), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_run_that_would_send_is_known_as_one_whatever_else_is_wrong() {
+        for (line, preview, config) in [
+            ("--dryrun --config c", None, Some("c")),
+            ("send --config c", None, Some("c")),
+            ("--config c --config d", None, Some("c")),
+            ("--config", None, None),
+            ("--dry-run --explain", Some(Preview::Bytes), None),
+            ("--dry-run --x", Some(Preview::Bytes), None),
+            ("--explain --x", Some(Preview::Prose), None),
+        ] {
+            let report = report(line);
+            assert!(report.options.is_err(), "{line}");
+            assert_eq!(
+                (report.preview, report.config),
+                (preview, config.map(Into::into)),
+                "{line}"
+            );
         }
     }
 

@@ -1,99 +1,145 @@
-//! Every way a run can fail, one variant a step. `main` alone decides what each one costs.
+//! Every way to fail, a variant a step, each with its exit status.
 //!
-//! A message names its subject and says the reason in words of this program: nothing that a server, a
-//! token or a node wrote is ever repeated in it.
+//! A message names its subject and gives the reason in words of this program or of the operating system: nothing that a
+//! server, a token or a node wrote is repeated in it.
 
 use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
 
-/// Why there is no report to send.
+/// Why a run or a command could not do what it was started for.
 #[derive(Debug)]
 pub enum Error {
-    /// The cluster cannot be reached with what is installed: no token, no CA, no cluster at all.
+    /// What is mounted or set in a pod does not lead to its API server.
     Access {
-        /// The file, variable or flag that is at fault.
+        /// The file or variable at fault.
         subject: String,
         /// What is wrong with it.
-        reason: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The API server answered something that is not Kubernetes.
     Answer {
-        /// The path that was asked for.
+        /// The path that was requested.
         path: String,
         /// What is wrong with the answer.
         reason: String,
     },
     /// The command line is wrong.
     Args(String),
-    /// The configuration is wrong: the file, the environment or the flags.
+    /// A setting is wrong or cannot be read.
     Config {
-        /// Where the setting was read: a file and key, a variable or a flag.
+        /// Where it was read: a file and key, a variable or a flag.
         origin: String,
         /// What was expected there.
-        reason: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The report could not be written to standard output.
-    Output(std::io::Error),
     /// The API server refused the request or failed to answer it.
     Status {
-        /// The path that was asked for.
+        /// The path that was requested.
         path: String,
         /// The HTTP status.
         status: u16,
     },
     /// The API server gave no answer.
     Unreachable {
-        /// The path that was asked for.
+        /// The path that was requested.
         path: String,
-        /// What the connection died of.
+        /// Why the connection failed.
         reason: String,
+    },
+    /// A file, or standard output, could not be written.
+    Write {
+        /// The file, or "standard output".
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
     },
 }
 
 impl Error {
-    /// What was expected at a place of the configuration.
-    pub fn config(origin: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Config {
-            origin: origin.into(),
+    pub(crate) fn access(
+        subject: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Access {
+            subject: subject.into(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn answer(path: &str, reason: impl Into<String>) -> Self {
+        Self::Answer {
+            path: path.to_owned(),
             reason: reason.into(),
         }
     }
 
+    pub(crate) fn config(
+        origin: impl Into<String>,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Config {
+            origin: origin.into(),
+            source: source.into(),
+        }
+    }
+
+    pub(crate) fn write(path: impl AsRef<Path>, source: io::Error) -> Self {
+        Self::Write {
+            path: path.as_ref().to_owned(),
+            source,
+        }
+    }
+
+    /// The exit status: 2 for wrong flags and settings, 1 for everything else.
+    pub fn exit_status(&self) -> u8 {
+        match self {
+            Self::Args(_) | Self::Config { .. } => 2,
+            Self::Access { .. }
+            | Self::Answer { .. }
+            | Self::Status { .. }
+            | Self::Unreachable { .. }
+            | Self::Write { .. } => 1,
+        }
+    }
+
     /// Whether the cause lies outside of this installation, so that a later run may succeed as it is.
-    #[must_use]
-    pub fn is_outside(&self) -> bool {
+    pub(crate) fn is_outside(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
             Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
             _ => false,
         }
     }
-
-    /// Whether the flags or the configuration have to be changed.
-    #[must_use]
-    pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Args(_) | Self::Config { .. })
-    }
 }
 
-impl std::error::Error for Error {}
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Access { source, .. } | Self::Config { source, .. } => Some(source.as_ref()),
+            Self::Write { source, .. } => Some(source),
+            Self::Answer { .. }
+            | Self::Args(_)
+            | Self::Status { .. }
+            | Self::Unreachable { .. } => None,
+        }
+    }
+}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Access { subject, reason }
-            | Self::Config {
-                origin: subject,
-                reason,
-            } => write!(f, "{subject}: {reason}"),
+            Self::Access { subject, source } => write!(f, "{subject}: {source}"),
             Self::Answer { path, reason } => {
                 write!(f, "GET {path}: not an answer of Kubernetes: {reason}")
             }
             Self::Args(reason) => write!(f, "{reason}; see --help"),
-            Self::Output(reason) => write!(f, "standard output: {reason}"),
+            Self::Config { origin, source } => write!(f, "{origin}: {source}"),
             Self::Status { path, status } => {
                 write!(f, "GET {path}: status {status}{}", hint(*status))
             }
             Self::Unreachable { path, reason } => write!(f, "GET {path}: {reason}"),
+            Self::Write { path, source } => write!(f, "{}: {source}", path.display()),
         }
     }
 }
@@ -109,6 +155,8 @@ fn hint(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
     use super::*;
 
     fn status(status: u16) -> Error {
@@ -132,13 +180,45 @@ mod tests {
         ] {
             assert_eq!(status(code).is_outside(), outside, "{code}");
         }
+        assert!(!Error::answer("/version", "x").is_outside());
     }
 
     #[test]
     fn a_refusal_names_the_path_and_what_it_means() {
-        assert_eq!(
-            status(403).to_string(),
-            "GET /version: status 403, the ServiceAccount may not read this"
-        );
+        for (code, text) in [
+            (
+                401,
+                "GET /version: status 401, the API server does not accept the token",
+            ),
+            (
+                403,
+                "GET /version: status 403, the ServiceAccount may not read this",
+            ),
+            (404, "GET /version: status 404, not there"),
+            (500, "GET /version: status 500"),
+        ] {
+            assert_eq!(status(code).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn the_cause_is_kept() {
+        let cause = || io::Error::from_raw_os_error(28);
+        for error in [
+            Error::access("a", cause()),
+            Error::config("a", cause()),
+            Error::write("a", cause()),
+        ] {
+            let source = error
+                .source()
+                .and_then(|source| source.downcast_ref::<io::Error>());
+            assert_eq!(
+                source.and_then(io::Error::raw_os_error),
+                Some(28),
+                "{error}"
+            );
+            assert!(error.to_string().starts_with("a: No space left"), "{error}");
+        }
+        assert!(status(500).source().is_none());
     }
 }

@@ -1,5 +1,5 @@
-//! Every decision about TLS, trust, proxies, time and size, for the two peers there are: the API server,
-//! which is trusted through its own CA and never reached through a proxy, and the endpoint.
+//! Every decision about TLS, roots, proxies, time-outs and sizes, for the two peers: the API server, which is
+//! verified by its cluster's CA and never reached through a proxy, and the endpoint.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -17,18 +17,18 @@ use ureq::{Agent, Body, Proxy};
 
 use crate::error::Error;
 
-/// Sent to the API server and the endpoint alike.
-const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERSION"));
+/// Sent to the API server and to the endpoint.
+pub(crate) const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERSION"));
 
-/// The largest TLS record is 16 KiB: a larger buffer would only be memory, a smaller one more calls.
+/// The largest TLS record: a larger buffer would only take memory, a smaller one more calls.
 const BUFFER: usize = 16 << 10;
 
-/// Neither peer sends more than a few hundred bytes of headers. Less than the buffer, in which they have to fit.
+/// Both peers send a few hundred bytes of headers. Less than the buffer, in which they have to fit.
 const MAX_HEADERS: usize = 12 << 10;
 
-/// Requests to one peer, within one budget of time: what the first takes, the next ones lack.
+/// Requests to one peer. All of them share one deadline.
 #[derive(Debug)]
-pub struct Client {
+pub(crate) struct Client {
     agent: Agent,
     budget: Duration,
     deadline: Instant,
@@ -36,15 +36,18 @@ pub struct Client {
 }
 
 impl Client {
-    /// For the API server: its own CA, no proxy.
-    #[must_use]
-    pub fn cluster(roots: RootCerts, identity: Option<ClientCert>, budget: Duration) -> Self {
-        Self::new(roots, identity, None, budget, true)
+    /// For the API server: the CA of its cluster, no proxy. Only a kubeconfig can lead to one without TLS.
+    pub(crate) fn cluster(
+        roots: RootCerts,
+        identity: Option<ClientCert>,
+        budget: Duration,
+        https_only: bool,
+    ) -> Self {
+        Self::new(roots, identity, None, budget, https_only)
     }
 
-    /// For the endpoint. Whether plain http will do there was settled by the configuration.
-    #[must_use]
-    pub fn endpoint(roots: RootCerts, proxy: Option<Proxy>, budget: Duration) -> Self {
+    /// For the endpoint. The configuration has decided whether it may be plain http.
+    pub(crate) fn endpoint(roots: RootCerts, proxy: Option<Proxy>, budget: Duration) -> Self {
         Self::new(roots, None, proxy, budget, false)
     }
 
@@ -63,7 +66,7 @@ impl Client {
         let proxied = proxy.is_some();
         let agent = Agent::config_builder()
             .tls_config(tls)
-            // Said even where there is none: ureq would take one from the environment by itself.
+            // Also where there is none: by default ureq takes a proxy from the environment.
             .proxy(proxy)
             .https_only(https_only)
             .max_redirects(0)
@@ -84,17 +87,21 @@ impl Client {
     }
 
     /// One GET. Redirects are answers like any other.
-    pub fn get(&self, url: &str, headers: &[(&str, &str)]) -> Result<Response, Failure> {
+    pub(crate) fn get<'h>(
+        &self,
+        url: &str,
+        headers: impl IntoIterator<Item = (&'h str, &'h str)>,
+    ) -> Result<Response, Failure> {
         let mut request = self.agent.get(url);
         for (name, value) in headers {
-            request = request.header(*name, *value);
+            request = request.header(name, value);
         }
         let request = request.config().timeout_global(Some(self.left())).build();
         request.call().map_err(|e| self.failure(e)).map(Response)
     }
 
     /// One POST of JSON.
-    pub fn post(&self, url: &str, body: &[u8]) -> Result<Response, Failure> {
+    pub(crate) fn post(&self, url: &str, body: &[u8]) -> Result<Response, Failure> {
         let request = self
             .agent
             .post(url)
@@ -102,8 +109,8 @@ impl Client {
         let left = self.left();
         let request = request.config().timeout_global(Some(left)).build();
         let answer = if self.proxied {
-            // ureq grants the whole time anew for each byte of a proxy's answer to CONNECT, so that the
-            // end has to be watched from outside. A thread left behind ends with the program.
+            // ureq restarts its time-out at each byte of a proxy's answer to CONNECT, so the deadline is
+            // kept from another thread. The thread left behind ends with the program.
             let body = body.to_vec();
             within(left, move || request.send(&body[..]))
         } else {
@@ -113,8 +120,7 @@ impl Client {
     }
 
     /// Why reading a body ended early.
-    #[must_use]
-    pub fn body_failure(&self, error: io::Error) -> Failure {
+    pub(crate) fn body_failure(&self, error: io::Error) -> Failure {
         self.failure(ureq::Error::from(error))
     }
 
@@ -129,15 +135,18 @@ impl Client {
             }
             ureq::Error::Io(e) => match e.get_ref().and_then(|e| e.downcast_ref()) {
                 Some(e) => tls_failure(e),
-                None => Failure::NoAnswer(io_reason(&e)),
+                None => Failure::NoAnswer(self.io_reason(&e)),
             },
             ureq::Error::Rustls(e) => tls_failure(&e),
-            ureq::Error::HostNotFound => Failure::NoAnswer("the host name has no address".into()),
-            // ureq's own words and the proxy's status; nothing else of its answer.
+            ureq::Error::HostNotFound => {
+                Failure::NoAnswer(self.host("the host name has no address"))
+            }
+            // ureq's own words and the status of the proxy; nothing else of its answer.
             ureq::Error::ConnectProxyFailed(e) => {
-                Failure::NoAnswer(format!("no tunnel: {e}").into())
+                Failure::NoAnswer(format!("the proxy opens no tunnel: {e}").into())
             }
             ureq::Error::BodyExceedsLimit(limit) => {
+                let limit = limit - 1;
                 Failure::Invalid(format!("the answer is larger than {limit} bytes").into())
             }
             ureq::Error::LargeResponseHeader(..) => {
@@ -148,34 +157,59 @@ impl Client {
             _ => Failure::Invalid("the request failed".into()),
         }
     }
+
+    /// The operating system's words for its own errors; of anything else only the kind.
+    fn io_reason(&self, error: &io::Error) -> Cow<'static, str> {
+        if error.raw_os_error().is_some() {
+            return self.host(&error.to_string());
+        }
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => "the connection was closed early".into(),
+            io::ErrorKind::InvalidData => "the peer does not speak TLS".into(),
+            // An error of the resolver has neither a number nor a kind of its own.
+            _ if error.to_string().starts_with("failed to lookup") => {
+                self.host("the host name does not resolve")
+            }
+            _ => "the connection failed".into(),
+        }
+    }
+
+    /// Names whose fault it is: through a proxy, this machine resolves and connects to nothing else.
+    fn host(&self, reason: &str) -> Cow<'static, str> {
+        if self.proxied {
+            format!("the proxy: {reason}").into()
+        } else {
+            reason.to_owned().into()
+        }
+    }
 }
 
 /// The beginning of an answer; its body is still to be read.
 #[derive(Debug)]
-pub struct Response(ureq::http::Response<Body>);
+pub(crate) struct Response(ureq::http::Response<Body>);
 
 impl Response {
     /// The HTTP status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         self.0.status().as_u16()
     }
 
-    /// The body, which is an error from `limit` bytes on. `None` is for a body that is never held.
-    #[must_use]
-    pub fn into_reader(self, limit: Option<u64>) -> impl Read + use<> {
+    /// The body; more than `limit` bytes are an error. `None` is for a body that is not held.
+    pub(crate) fn into_reader(self, limit: Option<u64>) -> impl Read + use<> {
         let body = self.0.into_body().into_with_config();
-        body.limit(limit.unwrap_or(u64::MAX)).reader()
+        // ureq's limit is the first size that fails.
+        body.limit(limit.map_or(u64::MAX, |limit| limit + 1))
+            .reader()
     }
 }
 
-/// Why a request has no usable answer, in words of this program: what a peer wrote into a certificate, a
-/// header or a body is not repeated.
+/// Why a request has no usable answer, in words of this program: nothing that a peer wrote into a certificate,
+/// a header or a body is repeated.
 #[derive(Debug)]
-pub enum Failure {
-    /// No connection, or it broke or went silent.
+pub(crate) enum Failure {
+    /// No connection, or it broke or timed out.
     NoAnswer(Cow<'static, str>),
-    /// The peer's certificate is of an authority that is not trusted here.
+    /// The certificate chains to no trusted root.
     UnknownIssuer,
     /// The peer answered, but not as it should: TLS, HTTP or its size is wrong.
     Invalid(Cow<'static, str>),
@@ -183,39 +217,34 @@ pub enum Failure {
 
 impl Failure {
     /// The reason, for a log line.
-    #[must_use]
-    pub fn reason(self) -> Cow<'static, str> {
+    pub(crate) fn reason(self) -> Cow<'static, str> {
         match self {
             Self::NoAnswer(reason) | Self::Invalid(reason) => reason,
             Self::UnknownIssuer => "the certificate is of an unknown authority".into(),
         }
     }
 
-    /// As the error of a GET to the API server. One that answers, but not with TLS that can be trusted, is
-    /// not the API server of this cluster.
-    #[must_use]
-    pub fn at(self, path: &str) -> Error {
+    /// As the error of a GET to the API server. A peer that answers without a trusted certificate is not the API
+    /// server of this cluster.
+    pub(crate) fn at(self, path: &str) -> Error {
         let path = path.to_owned();
         match self {
             Self::NoAnswer(reason) => Error::Unreachable {
                 path,
                 reason: reason.into(),
             },
-            Self::UnknownIssuer | Self::Invalid(_) => Error::Answer {
-                path,
-                reason: self.reason().into(),
-            },
+            Self::UnknownIssuer | Self::Invalid(_) => Error::answer(&path, self.reason()),
         }
     }
 }
 
 /// The certificates of a PEM bundle, as roots that *replace* the public ones.
-pub fn roots(pem: &[u8]) -> Result<RootCerts, &'static str> {
+pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, &'static str> {
     let mut store = RootCertStore::empty();
     let mut certificates = Vec::new();
     for der in CertificateDer::pem_slice_iter(pem) {
         let der = der.map_err(|_| "not PEM")?;
-        // ureq drops what it cannot parse without a word; a store tells which ones those are.
+        // ureq ignores certificates that it cannot parse; a store reports them.
         if store.add(der.clone()).is_ok() {
             certificates.push(Certificate::from_der(&der).to_owned());
         }
@@ -227,13 +256,12 @@ pub fn roots(pem: &[u8]) -> Result<RootCerts, &'static str> {
 }
 
 /// The roots that browsers trust, built in.
-#[must_use]
-pub fn public_roots() -> RootCerts {
+pub(crate) fn public_roots() -> RootCerts {
     RootCerts::WebPki
 }
 
 /// A client certificate with its key, both PEM.
-pub fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, &'static str> {
+pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, &'static str> {
     let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
         .collect::<Result<_, _>>()
         .map_err(|_| "the client certificate is not PEM")?;
@@ -242,7 +270,7 @@ pub fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, &'static s
         .map(|der| Certificate::from_der(der).to_owned())
         .collect();
     let der = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the client key is not PEM")?;
-    // ureq panics at the first request where the two do not belong together.
+    // Where the two do not belong together, ureq panics at the first request.
     CertifiedKey::from_der(chain, der, &provider())
         .map_err(|_| "the client certificate and key do not belong together")?;
     let key = PrivateKey::from_pem(key).map_err(|_| "the client key is not PEM")?;
@@ -258,23 +286,11 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-/// The beginning of a cryptographic hash (SHA-256 or SHA-384), which comes with the cryptography of TLS.
-#[must_use]
-pub fn digest(data: &[u8]) -> [u8; 16] {
-    let mut beginning = [0; 16];
-    let suites = provider().cipher_suites.clone();
-    if let Some(suite) = suites.iter().find_map(rustls::SupportedCipherSuite::tls13) {
-        let whole = suite.common.hash_provider.hash(data);
-        beginning.copy_from_slice(&whole.as_ref()[..16]);
-    }
-    beginning
-}
-
 fn tls_failure(error: &rustls::Error) -> Failure {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
 
     Failure::Invalid(match error {
-        // Where an authority was replaced by one of the same name, only the signature tells.
+        // An authority that was replaced by another of the same name shows only in the signature.
         InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             return Failure::UnknownIssuer;
         }
@@ -298,22 +314,6 @@ fn certificate_reason(error: &CertificateError) -> &'static str {
         }
         E::Revoked => "the certificate was revoked",
         _ => "the certificate is not valid",
-    }
-}
-
-/// The system's words for its own errors; of anything else only what kind it is.
-fn io_reason(error: &io::Error) -> Cow<'static, str> {
-    if error.raw_os_error().is_some() {
-        return error.to_string().into();
-    }
-    match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the connection was closed early".into(),
-        io::ErrorKind::InvalidData => "the peer does not speak TLS".into(),
-        // What the resolver says has neither a number nor a kind of its own.
-        _ if error.to_string().starts_with("failed to lookup") => {
-            "the host name does not resolve".into()
-        }
-        _ => "the connection failed".into(),
     }
 }
 

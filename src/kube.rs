@@ -1,10 +1,11 @@
 //! The Kubernetes API, as far as it is read: a live API server, or a folder that stands for one.
 
-pub mod incluster;
-pub mod kubeconfig;
-pub mod nodes;
-pub mod recorded;
-pub mod types;
+pub(crate) mod incluster;
+pub(crate) mod kubeconfig;
+pub(crate) mod nodes;
+mod recorded;
+pub(crate) mod timestamp;
+pub(crate) mod types;
 
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -12,44 +13,59 @@ use std::time::{Duration, Instant};
 
 use serde::de::DeserializeOwned;
 use ureq::tls::{ClientCert, RootCerts};
-use uuid::Uuid;
 
-use crate::cni::DaemonSet;
 use crate::error::Error;
 use crate::http::Client;
-use crate::json::{self, Counted};
+use crate::json::{self, Counted, JsonError};
 use crate::log::{Log, Request};
-use nodes::Tally;
+use nodes::{ListError, Node};
+use types::{GitVersion, Namespace};
 
-const JSON: &str = "application/json";
-const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io, application/json";
-const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
-const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+/// The form in which an answer is requested.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    Json,
+    Metadata,
+    MetadataList,
+    /// Or a typed list, from a server that makes no Table.
+    Table,
+}
+
+impl Form {
+    fn accept(self) -> &'static str {
+        match self {
+            Self::Json => "application/json",
+            Self::Metadata => "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+            Self::MetadataList => {
+                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+            }
+            Self::Table => "application/json;as=Table;v=v1;g=meta.k8s.io, application/json",
+        }
+    }
+}
 
 /// Any single object is smaller: etcd refuses requests above 1.5 MiB.
 const MAX_OBJECT: u64 = 2 << 20;
 
-/// The body of a refusal is read so that the connection stays usable, not to be looked at.
+/// The body of a refusal is read only to keep the connection usable.
 const MAX_REFUSAL: u64 = 64 << 10;
 
-/// Where an API server is, and as whom it is asked.
+/// Address, roots and credentials of an API server.
 pub struct Access {
-    /// `https://host[:port]`, without a slash at the end; from a kubeconfig perhaps with a path.
-    pub server: String,
-    /// Whom to trust as that server.
-    pub roots: RootCerts,
-    /// The bearer token.
-    pub token: Option<Token>,
-    /// The client certificate.
-    pub identity: Option<ClientCert>,
+    /// `https://host[:port]`, without a slash at the end; from a kubeconfig perhaps with a path, or http on loopback.
+    pub(crate) server: String,
+    /// The roots its certificate must chain to.
+    pub(crate) roots: RootCerts,
+    pub(crate) token: Option<Token>,
+    pub(crate) identity: Option<ClientCert>,
 }
 
 /// A bearer token as the header it is sent in. It can be neither printed nor logged.
-pub struct Token(String);
+pub(crate) struct Token(String);
 
 impl Token {
     /// Takes the content of a token file; the error says why it cannot be one.
-    pub fn new(text: &str) -> Result<Self, &'static str> {
+    pub(crate) fn new(text: &str) -> Result<Self, &'static str> {
         let token = text.trim_ascii();
         if token.is_empty() {
             return Err("the token is empty");
@@ -61,13 +77,32 @@ impl Token {
     }
 }
 
+/// Namespace and name of a DaemonSet.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct DaemonSetName {
+    /// `metadata.namespace`
+    pub namespace: &'static str,
+    /// `metadata.name`
+    pub name: &'static str,
+}
+
+impl DaemonSetName {
+    /// Its path in the API.
+    pub fn path(&self) -> String {
+        let Self { namespace, name } = self;
+        format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}")
+    }
+}
+
 /// The API of one cluster.
+///
+/// `resourceVersion=0` means "any version the server holds": it answers from its watch cache and asks etcd nothing.
 pub struct Api {
-    source: Source,
+    backend: Backend,
     log: Log,
 }
 
-enum Source {
+enum Backend {
     Live {
         client: Client,
         server: String,
@@ -77,8 +112,7 @@ enum Source {
 }
 
 impl Api {
-    /// A live API server, all of which has to be read within `budget` from now.
-    #[must_use]
+    /// A live API server. All requests share one deadline, `budget` from now.
     pub fn live(access: Access, budget: Duration, log: Log) -> Self {
         let Access {
             server,
@@ -86,98 +120,109 @@ impl Api {
             token,
             identity,
         } = access;
-        let client = Client::cluster(roots, identity, budget);
-        let source = Source::Live {
+        let client = Client::cluster(roots, identity, budget, server.starts_with("https:"));
+        let backend = Backend::Live {
             client,
             server,
             token,
         };
-        Self { source, log }
+        Self { backend, log }
     }
 
     /// A folder laid out as the API server is.
     pub fn recorded(folder: &Path, log: Log) -> Result<Self, Error> {
         if !folder.is_dir() {
-            let origin = format!("--recorded {}", folder.display());
-            return Err(Error::config(origin, "not a folder"));
+            return Err(Error::config(
+                format!("--recorded {}", folder.display()),
+                "not a folder",
+            ));
         }
-        let source = Source::Recorded(folder.to_owned());
-        Ok(Self { source, log })
+        let backend = Backend::Recorded(folder.to_owned());
+        Ok(Self { backend, log })
     }
 
     /// The version of the API server.
-    pub fn version(&self) -> Result<types::GitVersion, Error> {
-        let version: types::Version = self.object("/version", JSON)?;
+    pub fn version(&self) -> Result<GitVersion, Error> {
+        let version: types::Version = self.object("/version", Form::Json)?;
         Ok(version.git_version)
     }
 
-    /// The UID of the namespace kube-system.
-    pub fn cluster_uid(&self) -> Result<Uuid, Error> {
-        let namespace: types::Namespace = self.object("/api/v1/namespaces/kube-system", JSON)?;
-        Ok(namespace.metadata.uid)
+    /// The namespace `kube-system`, which is as old as the cluster.
+    pub fn kube_system(&self) -> Result<Namespace, Error> {
+        self.object(
+            "/api/v1/namespaces/kube-system?resourceVersion=0",
+            Form::Json,
+        )
     }
 
-    /// The roles and OS of all nodes. "Any version the server holds" keeps the list from being read out
-    /// of etcd, and a row without its object is a fiftieth of the bytes.
-    pub fn nodes(&self) -> Result<Tally, Error> {
+    /// All nodes. A row of a Table without its object is a fiftieth of the bytes of a Node.
+    pub fn nodes<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
         let path = "/api/v1/nodes?resourceVersion=0&includeObject=None";
-        match self.get(path, TABLE, None, |body| match nodes::tally(body) {
-            Ok(tally) => Ok(Some(tally)),
-            Err(nodes::Error::Table) => Ok(None),
-            Err(nodes::Error::Json(error)) => Err(error),
-        })? {
-            Some(tally) => Ok(tally),
+        match self.get(path, Form::Table, None, read_nodes)? {
+            Some(nodes) => Ok(nodes),
             None => self.node_list(),
         }
     }
 
-    /// The same out of the typed list, where the Table lacks what is needed.
-    fn node_list(&self) -> Result<Tally, Error> {
+    /// The same as a typed list, where the Table lacks a column.
+    fn node_list<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
         let path = "/api/v1/nodes?resourceVersion=0";
-        self.get(path, JSON, None, |body| {
-            nodes::tally(body).map_err(nodes::Error::without_table)
-        })
+        let nodes = self.get(path, Form::Json, None, read_nodes)?;
+        nodes.ok_or_else(|| Error::answer(path, "a Table, which was not requested"))
+    }
+
+    /// The first of these DaemonSets that exists. One that may not be read is passed over, so that RBAC which is older
+    /// than the table still finds what it names; but where no other exists either, it may be the one.
+    pub fn first_daemonset<'t, T>(
+        &self,
+        candidates: &'t [T],
+        name: impl Fn(&T) -> DaemonSetName,
+    ) -> Result<Option<&'t T>, Error> {
+        let mut refused = None;
+        for candidate in candidates {
+            match self.has_daemonset(name(candidate)) {
+                Ok(true) => return Ok(Some(candidate)),
+                Ok(false) => {}
+                Err(error @ Error::Status { status: 403, .. }) => refused = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        refused.map_or(Ok(None), Err)
     }
 
     /// Whether this DaemonSet exists.
-    pub fn has_daemonset(&self, daemonset: &DaemonSet) -> Result<bool, Error> {
-        match self.object::<types::DaemonSet>(&daemonset.path(), METADATA) {
+    pub fn has_daemonset(&self, daemonset: DaemonSetName) -> Result<bool, Error> {
+        let path = format!("{}?resourceVersion=0", daemonset.path());
+        match self.object::<types::DaemonSet>(&path, Form::Metadata) {
             Ok(_) => Ok(true),
             Err(Error::Status { status: 404, .. }) => Ok(false),
             Err(error) => Err(error),
         }
     }
 
-    /// Whether flanneld has annotated the first node, as it does every one.
+    /// Whether flanneld runs on any of the first few nodes, by its annotation. Not on the first alone, which may be
+    /// virtual or about to join. With `resourceVersion=0` the API server would ignore the limit.
     pub fn nodes_show_flannel(&self) -> Result<bool, Error> {
-        let path = "/api/v1/nodes?limit=1";
-        let list: types::NodeMetadataList = self.object(path, METADATA_LIST)?;
+        let list: types::NodeMetadataList =
+            self.object("/api/v1/nodes?limit=5", Form::MetadataList)?;
         Ok(list.shows_flannel())
     }
 
-    /// Roles and osImage of each node, for `record`.
-    pub fn node_records(&self) -> Result<Vec<types::NodeRecord>, Error> {
-        let path = "/api/v1/nodes?resourceVersion=0";
-        self.get(path, JSON, None, |body| {
-            nodes::records(body).map_err(nodes::Error::without_table)
-        })
-    }
-
-    fn object<T: DeserializeOwned>(&self, path: &str, accept: &str) -> Result<T, Error> {
-        self.get(path, accept, Some(MAX_OBJECT), |body| json::read(body))
+    fn object<T: DeserializeOwned>(&self, path: &str, form: Form) -> Result<T, Error> {
+        self.get(path, form, Some(MAX_OBJECT), |body| json::read(body))
     }
 
     /// One GET, and its line for `--verbose`.
     fn get<T>(
         &self,
         path: &str,
-        accept: &str,
+        form: Form,
         limit: Option<u64>,
-        read: impl FnOnce(&mut dyn Read) -> Result<T, json::Error>,
+        read: impl FnOnce(&mut dyn Read) -> Result<T, JsonError>,
     ) -> Result<T, Error> {
         let started = Instant::now();
         let (mut status, mut bytes) = (None, 0);
-        let result = self.open(path, accept, limit).and_then(|answer| {
+        let result = self.open(path, form, limit).and_then(|answer| {
             status = Some(answer.status);
             let mut body = Counted::new(answer.body);
             let result = match answer.status {
@@ -197,21 +242,18 @@ impl Api {
         result
     }
 
-    fn open(&self, path: &str, accept: &str, limit: Option<u64>) -> Result<Answer, Error> {
-        match &self.source {
-            Source::Recorded(folder) => recorded::open(folder, path, accept == TABLE),
-            Source::Live {
+    fn open(&self, path: &str, form: Form, limit: Option<u64>) -> Result<Answer, Error> {
+        match &self.backend {
+            Backend::Recorded(folder) => recorded::open(folder, path, form == Form::Table),
+            Backend::Live {
                 client,
                 server,
                 token,
             } => {
                 let authorization = token.as_ref().map(|Token(t)| ("Authorization", t.as_str()));
-                let headers: Vec<_> = [("Accept", accept)]
-                    .into_iter()
-                    .chain(authorization)
-                    .collect();
+                let headers = [("Accept", form.accept())].into_iter().chain(authorization);
                 let response = client
-                    .get(&format!("{server}{path}"), &headers)
+                    .get(&format!("{server}{path}"), headers)
                     .map_err(|failure| failure.at(path))?;
                 Ok(Answer {
                     status: response.status(),
@@ -221,36 +263,41 @@ impl Api {
         }
     }
 
-    fn unreadable(&self, path: &str, error: json::Error) -> Error {
-        match (error, &self.source) {
-            (json::Error::Io(error), Source::Live { client, .. }) => {
+    fn unreadable(&self, path: &str, error: JsonError) -> Error {
+        match (error, &self.backend) {
+            (JsonError::Io(error), Backend::Live { client, .. }) => {
                 client.body_failure(error).at(path)
             }
-            (error, _) => Error::Answer {
-                path: path.to_owned(),
-                reason: error.to_string(),
-            },
+            (error, _) => Error::answer(path, error.to_string()),
         }
     }
 }
 
+/// `None` where a Table lacks a column.
+fn read_nodes<T: Default + Extend<Node>>(body: &mut dyn Read) -> Result<Option<T>, JsonError> {
+    match nodes::read(body) {
+        Ok(nodes) => Ok(Some(nodes)),
+        Err(ListError::Columns) => Ok(None),
+        Err(ListError::Json(error)) => Err(error),
+    }
+}
+
 /// What came back for one GET.
-pub(crate) struct Answer {
+struct Answer {
     /// The HTTP status.
-    pub(crate) status: u16,
+    status: u16,
     /// What is left to read.
-    pub(crate) body: Box<dyn Read>,
+    body: Box<dyn Read>,
 }
 
 fn refused<T>(path: &str, status: u16, body: &mut dyn Read) -> Result<T, Error> {
-    // A connection that breaks here is found out by the next request.
+    // Where the connection breaks here, the next request finds out.
     let _ = io::copy(&mut body.take(MAX_REFUSAL), &mut io::sink());
     Err(Error::Status {
         path: path.to_owned(),
         status,
     })
 }
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,11 +1,11 @@
 //! logfmt on standard error, one event a line. The container runtime adds the time.
 
-use std::fmt;
-use std::io::Write;
+use std::fmt::Write as _;
+use std::io::Write as _;
 use std::time::Duration;
 
-/// Where a run says what it does.
-#[derive(Clone, Copy, Debug)]
+/// Where a report run says what it does.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Log {
     /// Whether every request gets a line of its own.
     pub verbose: bool,
@@ -13,7 +13,7 @@ pub struct Log {
 
 impl Log {
     /// One request, for `--verbose`: never a header, a body or a host.
-    pub fn request(self, request: &Request<'_>) {
+    pub(crate) fn request(self, request: &Request<'_>) {
         if !self.verbose {
             return;
         }
@@ -24,52 +24,46 @@ impl Log {
             bytes,
             took,
         } = request;
-        let status = status.map_or_else(|| "none".to_owned(), |s| s.to_string());
-        write(format_args!(
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        write(&format!(
             "level=debug method={method} path={} status={status} bytes={bytes} ms={}",
             value(path),
             took.as_millis()
         ));
     }
 
-    /// What became of the run.
+    /// An event, with what is known of it.
     pub fn info(self, message: &str, fields: &[(&str, &str)]) {
         let mut line = format!("level=info msg={}", value(message));
         for (key, text) in fields {
             line.extend([" ", key, "=", &value(text)]);
         }
-        write(format_args!("{line}"));
-    }
-
-    /// The report that was accepted, as it was posted. It stands bare, without logfmt's quotes and
-    /// backslashes, so that the line can be read, compared and cut out: compact JSON has no space.
-    pub fn report(self, report: &str) {
-        write(format_args!("level=info msg=report report={report}"));
+        write(&line);
     }
 }
 
 /// What `--verbose` tells of one request.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub(crate) struct Request<'a> {
     /// `GET` or `POST`.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// Path and query.
-    pub path: &'a str,
+    pub(crate) path: &'a str,
     /// The HTTP status, if there was an answer.
-    pub status: Option<u16>,
+    pub(crate) status: Option<u16>,
     /// Bytes of the answer's body that were read.
-    pub bytes: u64,
+    pub(crate) bytes: u64,
     /// Time from the request until the answer's body was read.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// A line that cannot be written is lost: a closed standard error is no reason to fail.
-fn write(line: fmt::Arguments<'_>) {
+fn write(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A logfmt value: bare where that is unambiguous, else quoted with control characters escaped, so that
-/// no text can begin a line or a field of its own.
+/// A logfmt value: bare where that is unambiguous, else quoted as a JSON string is, which is what parsers of logfmt
+/// understand. No text can begin a line or a field of its own.
 fn value(text: &str) -> String {
     let bare = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\');
     if !text.is_empty() && text.chars().all(bare) {
@@ -79,7 +73,11 @@ fn value(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => quoted.extend(['\\', c]),
-            c if c.is_control() => quoted.extend(c.escape_default()),
+            '\n' => quoted.push_str("\\n"),
+            c if c.is_control() => {
+                // Writing to a String cannot fail.
+                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
+            }
             c => quoted.push(c),
         }
     }
@@ -95,12 +93,13 @@ mod tests {
     fn no_text_can_leave_its_value() {
         for (text, written) in [
             ("accepted", "accepted"),
-            ("/api/v1/nodes?limit=1", "\"/api/v1/nodes?limit=1\""),
+            ("/api/v1/nodes?limit=5", "\"/api/v1/nodes?limit=5\""),
             ("", "\"\""),
             ("two words", "\"two words\""),
             ("a\"b\\c", "\"a\\\"b\\\\c\""),
             ("a\nlevel=error", "\"a\\nlevel=error\""),
-            ("\u{1b}[31m", "\"\\u{1b}[31m\""),
+            ("\u{1b}[31m", "\"\\u001b[31m\""),
+            ("\u{85}", "\"\\u0085\""),
         ] {
             assert_eq!(value(text), written);
         }

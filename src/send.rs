@@ -9,23 +9,15 @@ use serde::de::IgnoredAny;
 
 use crate::config::Target;
 use crate::http::{Client, Failure, Response};
-use crate::json;
+use crate::json::{self, Counted, JsonError};
 use crate::log::{Log, Request};
 
-/// An upgrade-responder answers a few kilobytes: one entry a version.
-const MAX_REPLY: u64 = 64 << 10;
+/// An upgrade-responder answers with an entry for each version; some hundred versions exceed 64 KiB.
+const MAX_REPLY: u64 = 1 << 20;
 
-/// What became of the report.
-#[derive(Debug)]
-pub enum Verdict {
-    /// The endpoint answered as an upgrade-responder does.
-    Accepted,
-    /// It did not, and why.
-    NotAccepted(Cow<'static, str>),
-}
-
-/// Posts the report. No second attempt: the endpoint counts reports, and the next run is the retry.
-pub fn post(target: &Target, report: &[u8], log: Log) -> Verdict {
+/// Posts the report; the error says why it was not accepted. There is no second attempt: the endpoint counts reports,
+/// and the next run is the retry.
+pub(crate) fn post(target: &Target, report: &[u8], log: Log) -> Result<(), Cow<'static, str>> {
     let started = Instant::now();
     let (status, result) = exchange(target, report);
     log.request(&Request {
@@ -35,10 +27,7 @@ pub fn post(target: &Target, report: &[u8], log: Log) -> Verdict {
         bytes: *result.as_ref().unwrap_or(&0),
         took: started.elapsed(),
     });
-    match result {
-        Ok(_) => Verdict::Accepted,
-        Err(reason) => Verdict::NotAccepted(reason),
-    }
+    result.map(|_| ())
 }
 
 /// The status, if there was an answer, and the length of the reply, if it is an acceptance.
@@ -50,12 +39,12 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
     let status = response.status();
     let verdict = match status {
         200 => {
-            let mut reply = json::Counted::new(response.into_reader(Some(MAX_REPLY)));
+            let mut reply = Counted::new(response.into_reader(Some(MAX_REPLY)));
             read_reply(&mut reply)
                 .map(|()| reply.total())
                 .map_err(|error| match error {
-                    json::Error::Io(e) => client.body_failure(e).reason(),
-                    json::Error::Syntax(e) | json::Error::Shape(e) => {
+                    JsonError::Io(e) => client.body_failure(e).reason(),
+                    JsonError::Syntax(e) | JsonError::Shape(e) => {
                         format!("status 200, but not the reply of an upgrade-responder: {e}").into()
                     }
                 })
@@ -66,15 +55,16 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
     (Some(status), verdict)
 }
 
-/// ureq takes either the public roots or a list of its own, so that those of `caFile` are tried first
-/// and the public ones on a second connection. Nothing is sent on one that is not trusted.
+/// ureq takes either the public roots or a list of its own, so the roots of `caFile` are tried first, and the public
+/// ones on a second connection. Nothing is sent on a connection that is not trusted.
 fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response), Failure> {
     let url = target.endpoint.to_string();
     let mut left = target.timeout;
     let mut result = Err(Failure::UnknownIssuer);
     for roots in &target.roots {
         let started = Instant::now();
-        let client = Client::endpoint(roots.clone(), target.proxy.clone(), left);
+        let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
+        let client = Client::endpoint(roots.clone(), proxy, left);
         result = client.post(&url, report).map(|response| (client, response));
         if !matches!(result, Err(Failure::UnknownIssuer)) {
             break;
@@ -84,12 +74,12 @@ fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response)
     result
 }
 
-/// Tells an upgrade-responder's reply from that of a captive portal. What versions it names is not looked at.
-pub fn read_reply(body: impl Read) -> Result<(), json::Error> {
+/// Tells the reply of an upgrade-responder from that of a captive portal. The versions in it are not looked at.
+pub fn read_reply(body: impl Read) -> Result<(), JsonError> {
     json::read::<Reply>(body).map(|_| ())
 }
 
-/// The part of the reply that tells an upgrade-responder from a captive portal.
+/// What an upgrade-responder's reply has in any version.
 #[derive(Deserialize)]
 struct Reply {
     #[serde(rename = "versions", alias = "Versions")]

@@ -1,18 +1,18 @@
-//! The wait before sending, so that a fleet of clusters does not arrive in one second.
+//! The wait before sending, so that a fleet of clusters does not send in one second.
 
 use std::time::Duration;
 
 use uuid::Uuid;
 
-/// The cluster's UUID modulo the window: without a random source, without state, the same on each run,
-/// and uniform over a fleet, since the low bits of a UUID are random. Precise to the millisecond.
-#[must_use]
+/// The cluster's UUID modulo the window, to the millisecond: without a random source or state it is the same on each
+/// run, and uniform over a fleet, since the low bits of a UUID are random.
 pub fn wait(cluster: &Uuid, window: Duration) -> Duration {
-    let millis = cluster
-        .as_u128()
-        .checked_rem(window.as_millis())
-        .unwrap_or(0);
-    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+    let millis = cluster.as_u128().checked_rem(window.as_millis());
+    Duration::from_millis(
+        millis
+            .and_then(|millis| u64::try_from(millis).ok())
+            .unwrap_or(0),
+    )
 }
 
 #[cfg(test)]

@@ -13,10 +13,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use metrics_responder::args::HELP;
-use metrics_responder::cni;
-use metrics_responder::config::DEFAULT_ENDPOINT;
-use metrics_responder::payload::FIELDS;
+use metrics_responder::internals::{DEFAULT_ENDPOINT, FIELDS, HELP, META, PRIMARY};
 use serde_json::Value;
 use support::api;
 use support::run::{Pod, bare};
@@ -193,10 +190,10 @@ fn every_recipe_that_a_document_names_exists() {
 
 #[test]
 fn the_readme_counts_the_daemonsets_that_rbac_names() {
-    let names: BTreeSet<_> = cni::META
+    let names: BTreeSet<_> = META
         .iter()
-        .chain(cni::PRIMARY)
-        .map(|row| row.name)
+        .chain(PRIMARY)
+        .map(|row| row.daemonset.name)
         .collect();
     assert_eq!(names.len(), 17);
     assert!(read("README.md").contains("seventeen DaemonSets by name"));
@@ -204,10 +201,10 @@ fn the_readme_counts_the_daemonsets_that_rbac_names() {
 
 #[test]
 fn rbac_names_the_daemonsets_of_the_table_and_nothing_else() {
-    let names: BTreeSet<_> = cni::META
+    let names: BTreeSet<_> = META
         .iter()
-        .chain(cni::PRIMARY)
-        .map(|row| row.name)
+        .chain(PRIMARY)
+        .map(|row| row.daemonset.name)
         .collect();
     let rule = "    resources: [daemonsets]\n    resourceNames:\n";
     let manifest = read("deploy/upgrade-responder.yaml");

@@ -32,22 +32,26 @@ const CLUSTER: &str = "rke2-canal-ha";
 /// For rows that wait for their budget; the others get the pod's usual one.
 const SHORT: &str = "2s";
 
-/// What becomes of a run.
+/// What becomes of a run. Each has one line in the log, at level info, with a reason.
 enum Outcome {
-    /// Status 0, two lines, the payload once.
+    /// Status 0; the payload is printed and arrives once.
     Sent,
     /// The same without its `cni-plugin`, or with another one.
     SentWith(Option<&'static str>),
-    /// Status 0, one line at level info with this reason.
+    /// Status 0; the payload is printed and does not arrive.
     NotSent(&'static str),
-    /// As before, but the report may have arrived: it is the reply that is wrong.
+    /// Status 0; the payload is printed and may have arrived: it is the reply that is wrong.
     Unclear(&'static str),
-    /// Status 1, one line at level info with this reason.
+    /// Status 0; the cluster gave no answer, and nothing is printed or sent.
+    Offline(&'static str),
+    /// Status 1; nothing is printed or sent.
     Cluster(&'static str),
-    /// The same with status 2.
+    /// Status 2; nothing is printed or sent.
     Usage(&'static str),
+    /// Status 2, and an answer to the person who typed instead of a line in the log.
+    Typed(&'static str),
 }
-use Outcome::{Cluster, NotSent, Sent, SentWith, Unclear, Usage};
+use Outcome::{Cluster, NotSent, Offline, Sent, SentWith, Typed, Unclear, Usage};
 
 /// A pod in a recorded cluster whose API server and endpoint are as they should be, until a row says
 /// otherwise.
@@ -108,8 +112,12 @@ impl Scene {
         serve: impl Fn(&mut Connection) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let proxy = Server::start(None, serve);
-        let url = format!("http://acme-canary:{TOKEN}@127.0.0.1:{}", proxy.port);
-        self.env("HTTPS_PROXY", &url)
+        self.behind(&format!("http://acme-canary:{TOKEN}@127.0.0.1:{}", proxy.port))
+    }
+
+    /// Behind this proxy, with an endpoint that is not on this machine: one that is would be reached directly.
+    fn behind(self, proxy: &str) -> Self {
+        self.env("HTTPS_PROXY", proxy).env("METRICS_RESPONDER_ENDPOINT", "https://receiver.invalid/v1")
     }
 
     /// An API server that answers requests for this path in its own way.
@@ -178,40 +186,38 @@ fn hold(rows: &[Row]) {
 fn check(row: &Row) -> Result<(), String> {
     let scene = (row.scene)(Scene::new());
     let run = scene.pod.run();
-    let posted: Vec<_> = scene
-        .endpoint
-        .seen()
-        .iter()
-        .map(support::server::Request::text)
-        .collect();
+    let seen = scene.endpoint.seen();
+    let posted: Vec<_> = seen.iter().map(support::server::Request::text).collect();
     let payload = expected(&cluster(CLUSTER));
-    let (code, lines, reason) = match row.outcome {
-        Sent | SentWith(_) => (0, 2, "accepted"),
-        NotSent(reason) | Unclear(reason) => (0, 1, reason),
-        Cluster(reason) => (1, 1, reason),
-        Usage(reason) => (2, 1, reason),
+    let cni = r#""cni-plugin":"canal","#;
+    let report = match row.outcome {
+        Sent | NotSent(_) | Unclear(_) => Some(payload),
+        SentWith(None) => Some(payload.replace(cni, "")),
+        SentWith(Some(other)) => Some(payload.replace(cni, &cni.replace("canal", other))),
+        Offline(_) | Cluster(_) | Usage(_) | Typed(_) => None,
     };
-    let allowed: &[Vec<String>] = &match row.outcome {
-        Sent => vec![vec![payload]],
-        SentWith(None) => vec![vec![payload.replace(r#""cni-plugin":"canal","#, "")]],
-        SentWith(Some(cni)) => vec![vec![
-            payload.replace(r#":"canal""#, &format!(r#":"{cni}""#)),
-        ]],
-        NotSent(_) | Cluster(_) | Usage(_) => vec![vec![]],
-        Unclear(_) => vec![vec![], vec![payload]],
+    let (code, reason, arrives) = match row.outcome {
+        Sent | SentWith(_) => (0, "accepted", 1..=1),
+        NotSent(reason) | Offline(reason) => (0, reason, 0..=0),
+        Unclear(reason) => (0, reason, 0..=1),
+        Cluster(reason) => (1, reason, 0..=0),
+        Usage(reason) | Typed(reason) => (2, reason, 0..=0),
     };
-    let verdict = run.lines().last().copied().unwrap_or_default().to_owned();
+    let printed = report.as_ref().map_or(String::new(), |report| format!("{report}\n"));
+    let begins = match row.outcome {
+        Typed(_) => "metrics-responder: ",
+        _ => "level=info ",
+    };
     let holds = [
         ("status", run.code == Some(code)),
-        ("number of lines", run.lines().len() == lines),
-        ("level", verdict.starts_with("level=info ")),
-        ("reason", verdict.contains(reason)),
-        ("standard output", run.stdout.is_empty()),
-        ("what was posted", allowed.contains(&posted)),
-        (
-            "canary",
-            !format!("{}{posted:?}", run.text()).contains("acme-canary"),
-        ),
+        ("number of lines", run.lines().len() == 1),
+        ("beginning of the line", run.stderr.starts_with(begins)),
+        ("reason", run.stderr.contains(reason)),
+        // The report is in the log before anything of it can leave.
+        ("standard output", run.stdout == printed),
+        ("how often it was posted", arrives.contains(&posted.len())),
+        ("what was posted", posted.iter().all(|text| Some(text) == report.as_ref())),
+        ("canary", !format!("{}{posted:?}", run.text()).contains("acme-canary")),
         // Reading and sending have a budget each, and a busy machine has its own ideas.
         ("budget", run.took < Duration::from_secs(30)),
     ];
@@ -295,12 +301,12 @@ fn the_endpoint_fails() {
             },
             Unclear("no answer within 2s"),
         ),
-        row("the body never ends", |s| s.endpoint(|c| endless(c, b"HTTP/1.1 200 OK\r\n\r\n", b"{\"versions\":[]}          ")), Unclear("larger than 65536 bytes")),
-        row("the body is a list that never ends", |s| s.endpoint(|c| endless(c, b"HTTP/1.1 200 OK\r\n\r\n{\"versions\":[{}", b",{}")), Unclear("larger than 65536 bytes")),
+        row("the body never ends", |s| s.endpoint(|c| endless(c, b"HTTP/1.1 200 OK\r\n\r\n", b"{\"versions\":[]}          ")), Unclear("not the reply")),
+        row("the body is a list that never ends", |s| s.endpoint(|c| endless(c, b"HTTP/1.1 200 OK\r\n\r\n{\"versions\":[{}", b",{}")), Unclear("larger than 1048576 bytes")),
         row(
             "the body is said to have 300 MB",
             |s| s.endpoint(|c| endless(c, b"HTTP/1.1 200 OK\r\nContent-Length: 300000000\r\n\r\n{\"versions\":[1", b",1")),
-            Unclear("larger than 65536 bytes"),
+            Unclear("larger than 1048576 bytes"),
         ),
         row("the body is shorter than said", |s| s.endpoint(|c| reply(c, "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{\"versions\":[]}")), Unclear("closed early")),
         row("the headers never end", |s| s.endpoint(|c| endless(c, b"HTTP/1.1 200 OK\r\n", b"X-Acme-Canary: acme-canary\r\n")), Unclear("")),
@@ -391,10 +397,10 @@ fn the_endpoint_fails() {
 #[rustfmt::skip]
 fn the_proxy_fails() {
     hold(&[
-        row("nobody listens", |s| s.env("HTTPS_PROXY", &format!("http://127.0.0.1:{}", closed_port())), NotSent("Connection refused")),
-        row("its name has no address", |s| s.env("HTTPS_PROXY", "http://no-such-host.invalid:3128"), NotSent("does not resolve")),
-        row("it wants credentials", |s| s.proxy(|c| reply(c, "HTTP/1.1 407 acme-canary\r\nContent-Length: 0\r\n\r\n")), NotSent("407")),
-        row("it refuses", |s| s.proxy(|c| reply(c, &answer(403, "acme-canary"))), NotSent("403")),
+        row("nobody listens", dead, NotSent("the proxy: Connection refused")),
+        row("its name has no address", |s| s.behind("http://no-such-host.invalid:3128"), NotSent("the proxy: the host name does not resolve")),
+        row("it wants credentials", |s| s.proxy(|c| reply(c, "HTTP/1.1 407 acme-canary\r\nContent-Length: 0\r\n\r\n")), NotSent("the proxy opens no tunnel: proxy server responded 407")),
+        row("it refuses", |s| s.proxy(|c| reply(c, &answer(403, "acme-canary"))), NotSent("the proxy opens no tunnel: proxy server responded 403")),
         row(
             "it never answers",
             |s| {
@@ -452,27 +458,25 @@ fn the_proxy_fails() {
             "it speaks TLS that is not trusted",
             |s| {
                 let proxy = Server::accepting(Some(Authority::new().server()));
-                s.env("HTTPS_PROXY", &format!("https://127.0.0.1:{}", proxy.port))
+                s.behind(&format!("https://127.0.0.1:{}", proxy.port))
             },
             NotSent("unknown authority"),
         ),
         row("it is a SOCKS proxy", |s| s.env("HTTPS_PROXY", "socks5://acme-canary:1080"), Usage("HTTPS_PROXY: only http and https")),
         row("it is no URL", |s| s.env("HTTPS_PROXY", "acme-canary:acme canary"), Usage("HTTPS_PROXY: not a proxy")),
         row("only ALL_PROXY is set", |s| s.env("ALL_PROXY", "socks4://acme-canary"), Usage("ALL_PROXY: only http and https")),
-        row("a CIDR of NO_PROXY passes it by", |s| dead(s).env("NO_PROXY", "192.0.2.0/24, 127.0.0.0/8"), Sent),
-        row("an address of NO_PROXY passes it by", |s| dead(s).env("no_proxy", "127.0.0.1"), Sent),
-        row("a star of NO_PROXY passes it by", |s| dead(s).env("NO_PROXY", "*"), Sent),
-        row("a port of NO_PROXY does not agree", |s| dead(s).env("NO_PROXY", "127.0.0.1:1"), NotSent("Connection refused")),
-        row("a suffix of NO_PROXY is another's", |s| dead(s).env("NO_PROXY", ".acme-canary.example,10.0.0.0/8"), NotSent("Connection refused")),
+        row("an endpoint on loopback is reached directly", |s| s.env("HTTPS_PROXY", &format!("http://127.0.0.1:{}", closed_port())), Sent),
+        row("a domain of NO_PROXY passes it by", |s| dead(s).env("NO_PROXY", "10.0.0.0/8, receiver.invalid"), NotSent("v1: the host name does not resolve")),
+        row("a suffix of NO_PROXY passes it by", |s| dead(s).env("no_proxy", ".invalid"), NotSent("v1: the host name does not resolve")),
+        row("a star of NO_PROXY passes it by", |s| dead(s).env("NO_PROXY", "*"), NotSent("v1: the host name does not resolve")),
+        row("a port of NO_PROXY does not agree", |s| dead(s).env("NO_PROXY", "receiver.invalid:1"), NotSent("v1: the proxy: Connection refused")),
+        row("a suffix of NO_PROXY is another's", |s| dead(s).env("NO_PROXY", ".acme-canary.example,10.0.0.0/8"), NotSent("v1: the proxy: Connection refused")),
     ]);
 }
 
 /// Behind a proxy on which nobody listens.
 fn dead(scene: Scene) -> Scene {
-    scene.env(
-        "HTTPS_PROXY",
-        &format!("http://127.0.0.1:{}", closed_port()),
-    )
+    scene.behind(&format!("http://127.0.0.1:{}", closed_port()))
 }
 
 #[test]
@@ -515,15 +519,15 @@ fn the_way_to_the_api_server_fails() {
         row("the host is unset", env("KUBERNETES_SERVICE_HOST", ""), Cluster("not in a pod")),
         row("the host is no address", env("KUBERNETES_SERVICE_HOST", "acme canary"), Cluster("KUBERNETES_SERVICE_HOST: not an address")),
         row("the port is no port", env("KUBERNETES_SERVICE_PORT", "tcp"), Cluster("KUBERNETES_SERVICE_PORT: not a port")),
-        row("the host has no address", env("KUBERNETES_SERVICE_HOST", "no-such-host.invalid"), NotSent("GET /version: the host name does not resolve")),
-        row("nobody listens", |s| s.with(|pod| pod.api(closed_port())), NotSent("GET /version: Connection refused")),
+        row("the host has no address", env("KUBERNETES_SERVICE_HOST", "no-such-host.invalid"), Offline("GET /version: the host name does not resolve")),
+        row("nobody listens", |s| s.with(|pod| pod.api(closed_port())), Offline("GET /version: Connection refused")),
         row(
             "packets to it are dropped",
             {
                 let hole = Arc::clone(&hole);
                 move |s: Scene| s.short().with(|pod| pod.api(hole.port))
             },
-            NotSent("GET /version: no answer within 2s"),
+            Offline("GET /version: no answer within 2s"),
         ),
         row(
             "it stalls within TLS",
@@ -531,7 +535,7 @@ fn the_way_to_the_api_server_fails() {
                 let dumb = Server::start(None, |_| stall());
                 s.short().with(|pod| pod.api(dumb.port))
             },
-            NotSent("no answer within 2s"),
+            Offline("no answer within 2s"),
         ),
         row(
             "it speaks no TLS",
@@ -561,7 +565,7 @@ fn the_api_server_refuses() {
             let outcome = match status {
                 _ if !required && status == 404 => SentWith(Some("flannel")),
                 _ if !required => SentWith(None),
-                408 | 429 | 500.. => NotSent(reason),
+                408 | 429 | 500.. => Offline(reason),
                 _ => Cluster(reason),
             };
             let scene = move |s: Scene| {
@@ -573,12 +577,12 @@ fn the_api_server_refuses() {
             rows.push(row(format!("{path} with {status}"), scene, outcome));
         }
         let html = "<html>acme-canary</html>";
-        let too_large = if path == NODES { "more than 256 KiB around a list" } else { "larger than 2097152 bytes" };
+        let too_large = if path == NODES { "a value of more than 2 MiB" } else { "larger than 2097152 bytes" };
         let wrong = |reason| {
             if required { Cluster(reason) } else { SentWith(None) }
         };
         let lost = |reason| {
-            if required { NotSent(reason) } else { SentWith(None) }
+            if required { Offline(reason) } else { SentWith(None) }
         };
         rows.extend([
             row(format!("{path} with HTML"), move |s| s.api_answer(path, 200, html), wrong("not JSON")),
@@ -686,7 +690,7 @@ fn the_api_server_answers_strangely() {
         row("a row has no cells", table_only(table().replacen("{\"cells\":[", "{},{\"cells\":[", 1)), Sent),
         row("a cell is a number", table_only(table().replacen("\"control-plane,etcd\"", "7", 1)), Sent),
         row("the Table is not all of it", table_only(table().replacen("\"metadata\":{", "\"metadata\":{\"continue\":\"acme-canary\",", 1)), Sent),
-        row("a Table comes twice", nodes(table().replace("\"Roles\"", "\"acme-canary\"")), Cluster("a Table that nobody asked for")),
+        row("a Table comes twice", nodes(table().replace("\"Roles\"", "\"acme-canary\"")), Cluster("a Table, which was not requested")),
         row("the typed list comes at once", nodes(list()), Sent),
         row("the list is not all of it", nodes(list().replacen("\"metadata\":{", "\"metadata\":{\"continue\":\"acme-canary\",", 1)), Cluster("unexpected JSON")),
         row("an item is null", nodes(list().replacen("\"items\":[", "\"items\":[null,", 1)), Cluster("unexpected JSON")),
@@ -699,9 +703,9 @@ fn the_api_server_answers_strangely() {
         row(
             "the list never ends",
             |s| s.short().api(NODES, |c| flood(c, r#"{"kind":"NodeList","items":[{"metadata":{}}"#, &r#",{"metadata":{}}"#.repeat(500), usize::MAX)),
-            NotSent("no answer within 2s"),
+            Offline("no answer within 2s"),
         ),
-        row("an item has 100 MB", |s| s.api(NODES, |c| flood(c, r#"{"kind":"NodeList","items":[{"a":""#, &"acme-canary".repeat(1000), 9100)), Cluster("larger than 2 MiB")),
+        row("an item has 100 MB", |s| s.api(NODES, |c| flood(c, r#"{"kind":"NodeList","items":[{"a":""#, &"acme-canary".repeat(1000), 9100)), Cluster("more than 2 MiB")),
         row("a DaemonSet is something else", |s| s.api_answer(DAEMONSETS, 200, r#"{"kind":"acme-canary"}"#), SentWith(None)),
         row("the connection is closed after each answer", closing, Sent),
     ];
@@ -747,8 +751,8 @@ fn the_configuration_is_wrong() {
         row("a CA file without a certificate", env("METRICS_RESPONDER_CA_FILE", "/dev/null"), Usage("no certificate in it")),
         row("a CA file that never ends", env("METRICS_RESPONDER_CA_FILE", "/dev/zero"), Usage("larger than 1048576 bytes")),
         row("a variable that is no boolean", env("METRICS_RESPONDER_ENABLED", "perhaps"), Usage("METRICS_RESPONDER_ENABLED: true or false")),
-        row("an option that is none", |s| s.with(|pod| pod.args(["--dryrun"])), Usage("unexpected argument")),
-        row("an option without its value", |s| s.with(|pod| pod.args(["--endpoint"])), Usage("--endpoint")),
+        row("an option that is none", |s| s.with(|pod| pod.args(["--dryrun"])), Typed("unexpected argument")),
+        row("an option without its value", |s| s.with(|pod| pod.args(["--endpoint"])), Typed("--endpoint")),
         row("a kubeconfig that is not there", |s| s.with(|pod| pod.args(["--kubeconfig", "/nowhere"])), Usage("/nowhere: No such file")),
         row("a recording that is not there", |s| s.with(|pod| pod.args(["--recorded", "/nowhere"])), Usage("--recorded /nowhere: not a folder")),
         row("a recording without anything in it", |s| s.with(|pod| pod.args(["--recorded", "/proc/self/fd"])), Cluster("GET /version: status 404")),

@@ -14,16 +14,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use metrics_responder::cni::{self, Cni};
-use metrics_responder::facts::Facts;
-use metrics_responder::kube::nodes::{self, Tally};
-use metrics_responder::kube::types::GitVersion;
-use metrics_responder::os::Os;
-use metrics_responder::payload::Report;
-use metrics_responder::spread;
+use std::time::Duration;
+
+use metrics_responder::internals::{
+    Cni, Facts, GitVersion, META, NamespaceMeta, Os, PRIMARY, Payload, Tally, nodes, wait,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use std::time::Duration;
 use uuid::Uuid;
 
 #[test]
@@ -89,7 +86,7 @@ fn node() -> impl Strategy<Value = Node> {
 }
 
 fn tally(json: &Value) -> Tally {
-    nodes::tally(json.to_string().as_bytes()).unwrap()
+    nodes(json.to_string().as_bytes()).unwrap()
 }
 
 proptest! {
@@ -108,24 +105,25 @@ proptest! {
     #[test]
     fn every_string_of_a_report_is_of_a_table_and_short(
         nodes in prop::collection::vec(node(), 0..20),
-        primary in prop::option::of(0..cni::PRIMARY.len()),
-        meta in prop::option::of(0..cni::META.len()),
+        primary in prop::option::of(0..PRIMARY.len()),
+        meta in prop::option::of(0..META.len()),
         version in ".{0,300}",
         id in any::<u128>(),
+        flannel in any::<bool>(),
     ) {
         let items: Vec<_> = nodes.iter().map(Node::item).collect();
         let version = GitVersion::try_from(version).or_else(|_| GitVersion::try_from("v1.2.3+rke2r1".to_owned()));
-        let cni = Cni::new(meta.map(|i| &cni::META[i]), primary.map(|i| &cni::PRIMARY[i]));
+        let cni = Cni::new(meta.map(|i| &META[i]), primary.map(|i| &PRIMARY[i]), flannel);
         let facts = Facts {
             version: version.unwrap(),
-            cluster: Uuid::from_u128(id),
+            kube_system: NamespaceMeta { uid: Uuid::from_u128(id), creation_timestamp: None },
             nodes: tally(&json!({"kind": "NodeList", "items": items})),
             cni: Ok(cni),
         };
-        let report = serde_json::to_value(Report::from(&facts)).unwrap();
+        let report = serde_json::to_value(Payload::from(&facts)).unwrap();
         let fields = &report["extraFieldInfo"];
         for word in fields["cni-plugin"].as_str().unwrap().split(',') {
-            let known = cni::META.iter().chain(cni::PRIMARY).any(|row| row.cni == word);
+            let known = META.iter().chain(PRIMARY).any(|row| row.cni == word);
             prop_assert!(known || word == "unknown", "{}", word);
         }
         if let Some(os) = fields["os"].as_str() {
@@ -137,7 +135,7 @@ proptest! {
     #[test]
     fn the_wait_is_shorter_than_the_window(id in any::<u128>(), window in 1_u64..86_400_000) {
         let window = Duration::from_millis(window);
-        prop_assert!(spread::wait(&Uuid::from_u128(id), window) < window);
+        prop_assert!(wait(&Uuid::from_u128(id), window) < window);
     }
 
     #[test]
@@ -183,7 +181,7 @@ fn a_fleet_is_spread_evenly_over_the_window() {
         let version = bits & !(0xf << 76) | 4 << 76;
         let uuid = Uuid::from_u128(version & !(3 << 62) | 2 << 62);
         assert_eq!(uuid.get_version_num(), 4);
-        let second = spread::wait(&uuid, window).as_secs();
+        let second = wait(&uuid, window).as_secs();
         per_second[usize::try_from(second).unwrap()] += 1;
     }
     let (least, most) = (

@@ -1,11 +1,11 @@
-//! The way into the cluster that every pod is given: two variables and the mounted ServiceAccount.
+//! Access from within a pod: two variables and the mounted ServiceAccount.
 
 use std::fs;
 use std::net::Ipv6Addr;
 use std::path::Path;
 
 use super::{Access, Token};
-use crate::env::Env;
+use crate::config::env::Env;
 use crate::error::Error;
 use crate::http;
 
@@ -15,17 +15,15 @@ pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
 
-/// Reads address, CA and token. The token's file is read once: the kubelet renews it, but no run lives
-/// long enough to need the next one.
-pub fn access(env: &Env, service_account: &Path) -> Result<Access, Error> {
+/// Reads address, CA and token. The token is read once: the kubelet renews it, but no run lives long enough to need
+/// the next one.
+pub(crate) fn access(env: &Env, service_account: &Path) -> Result<Access, Error> {
     let server = server(env)?;
-    let ca = read(&service_account.join("ca.crt"))?;
-    let roots = http::roots(&ca).map_err(|e| fault(&service_account.join("ca.crt"), e))?;
+    let file = service_account.join("ca.crt");
+    let roots = http::roots(&read(&file)?).map_err(|e| fault(&file, e))?;
     let file = service_account.join("token");
-    let token = String::from_utf8(read(&file)?)
-        .map_err(|_| "not UTF-8")
-        .and_then(|text| Token::new(&text))
-        .map_err(|e| fault(&file, e))?;
+    let token = String::from_utf8(read(&file)?).map_err(|_| fault(&file, "not UTF-8"))?;
+    let token = Token::new(&token).map_err(|e| fault(&file, e))?;
     Ok(Access {
         server,
         roots,
@@ -34,19 +32,31 @@ pub fn access(env: &Env, service_account: &Path) -> Result<Access, Error> {
     })
 }
 
-fn server(env: &Env) -> Result<String, Error> {
-    let fault = |subject: &str, reason: &str| Error::Access {
-        subject: subject.to_owned(),
-        reason: reason.to_owned(),
+/// The namespace of the pod, for commands that are shown; where it is not known, the one that the manifest names.
+pub(crate) fn namespace(service_account: &Path) -> String {
+    let text = fs::read_to_string(service_account.join("namespace")).unwrap_or_default();
+    let is_label = |text: &str| {
+        let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        !text.is_empty() && text.len() <= 63 && text.bytes().all(letters)
     };
+    if is_label(&text) {
+        text
+    } else {
+        "kube-system".to_owned()
+    }
+}
+
+fn server(env: &Env) -> Result<String, Error> {
     let Some(host) = env.get(HOST)? else {
-        return Err(fault(
+        return Err(Error::access(
             "no cluster",
             "not in a pod (KUBERNETES_SERVICE_HOST is not set), and neither --kubeconfig nor --recorded is given",
         ));
     };
     let port = env.get(PORT)?.unwrap_or_else(|| "443".to_owned());
-    let port: u16 = port.parse().map_err(|_| fault(PORT, "not a port"))?;
+    let port: u16 = port
+        .parse()
+        .map_err(|_| Error::access(PORT, "not a port"))?;
     let server = if host.parse::<Ipv6Addr>().is_ok() {
         format!("https://[{host}]:{port}")
     } else {
@@ -55,19 +65,16 @@ fn server(env: &Env) -> Result<String, Error> {
     let uri: Result<ureq::http::Uri, _> = server.parse();
     match uri {
         Ok(uri) if uri.path() == "/" && !server.contains('@') => Ok(server),
-        _ => Err(fault(HOST, "not an address")),
+        _ => Err(Error::access(HOST, "not an address")),
     }
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(file).map_err(|e| fault(file, &e.to_string()))
+    fs::read(file).map_err(|e| fault(file, e))
 }
 
-fn fault(file: &Path, reason: &str) -> Error {
-    Error::Access {
-        subject: file.display().to_string(),
-        reason: reason.to_owned(),
-    }
+fn fault(file: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::access(file.display().to_string(), source)
 }
 
 #[cfg(test)]
@@ -115,5 +122,24 @@ mod tests {
         for way in ["in a pod", "--kubeconfig", "--recorded"] {
             assert!(error.contains(way), "{error}");
         }
+    }
+
+    #[test]
+    fn the_namespace_is_that_of_the_pod_or_else_kube_system() {
+        let folder = std::env::temp_dir().join(format!("namespace-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        for (text, expected) in [
+            ("telemetry-2", "telemetry-2"),
+            ("", "kube-system"),
+            ("a b", "kube-system"),
+            ("A", "kube-system"),
+            (&"a".repeat(63), &"a".repeat(63)),
+            (&"a".repeat(64), "kube-system"),
+        ] {
+            fs::write(folder.join("namespace"), text).unwrap();
+            assert_eq!(namespace(&folder), expected);
+        }
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(namespace(&folder), "kube-system");
     }
 }

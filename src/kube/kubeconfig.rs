@@ -1,7 +1,7 @@
-//! The way into the cluster from outside: the current context of a kubeconfig.
+//! Access from outside a cluster: the current context of a kubeconfig.
 //!
-//! What this client cannot honour is refused by name, never skipped: a proxy or a plugin that somebody
-//! configured is there for a reason.
+//! A key that this client does not support is refused by name, never skipped: somebody configured that proxy or plugin
+//! for a reason.
 
 use std::fs;
 use std::path::Path;
@@ -13,28 +13,23 @@ use serde::de::IgnoredAny;
 use ureq::tls::{ClientCert, RootCerts};
 
 use super::{Access, Token};
+use crate::config::endpoint::is_loopback;
 use crate::error::Error;
-use crate::http;
-use crate::object::Object;
+use crate::json::object::Object;
+use crate::{config, http};
 
 /// Kubeconfigs of hundreds of clusters are smaller.
-const MAX_FILE: usize = 1 << 20;
+const MAX_FILE: u64 = 1 << 20;
 
 /// Reads the file, and the files that it names.
-pub fn access(file: &Path) -> Result<Access, Error> {
-    read(file).map_err(|reason| Error::config(file.display().to_string(), reason))
-}
-
-fn read(file: &Path) -> Result<Access, String> {
-    let text = fs::read(file).map_err(|e| e.to_string())?;
-    if text.len() > MAX_FILE {
-        return Err("larger than 1 MiB".to_owned());
-    }
+pub(crate) fn access(file: &Path) -> Result<Access, Error> {
+    let origin = || file.display().to_string();
+    let text = config::read(file, MAX_FILE).map_err(|e| Error::config(origin(), e))?;
     let folder = file.parent().unwrap_or(Path::new(""));
-    from_text(&text, folder)
+    from_text(&text, folder).map_err(|reason| Error::config(origin(), reason))
 }
 
-/// The same of a kubeconfig's text, in whose `folder` the files that it names are looked for.
+/// The same of the text of a kubeconfig. Relative paths in it are relative to `folder`.
 pub fn from_text(text: &[u8], folder: &Path) -> Result<Access, String> {
     parse(text)?.current()?.access(folder)
 }
@@ -44,7 +39,7 @@ fn parse(text: &[u8]) -> Result<Kubeconfig, String> {
     kubeconfig
         .map(|Object(kubeconfig)| kubeconfig)
         .map_err(|e| {
-            // The text of the error may quote a token: keep the place.
+            // The text of the error may quote a token: keep only the position.
             let place = e.location().map_or_else(String::new, |place| {
                 format!(" at line {}, column {}", place.line(), place.column())
             });
@@ -56,12 +51,9 @@ fn parse(text: &[u8]) -> Result<Kubeconfig, String> {
 #[serde(rename_all = "kebab-case")]
 struct Kubeconfig {
     current_context: Option<String>,
-    #[serde(default)]
-    contexts: Vec<NamedContext>,
-    #[serde(default)]
-    clusters: Vec<NamedCluster>,
-    #[serde(default)]
-    users: Vec<NamedUser>,
+    contexts: Option<Vec<NamedContext>>,
+    clusters: Option<Vec<NamedCluster>>,
+    users: Option<Vec<NamedUser>>,
 }
 
 #[derive(Deserialize)]
@@ -131,19 +123,21 @@ impl Kubeconfig {
         let context = self
             .contexts
             .into_iter()
+            .flatten()
             .find(|c| c.name == name)
             .ok_or("current-context: there is no context of that name")?
             .context;
         let cluster = self
             .clusters
             .into_iter()
+            .flatten()
             .find(|c| c.name == context.cluster)
             .ok_or("contexts: there is no cluster of the current context's name")?
             .cluster;
         let user = match context.user.filter(|user| !user.is_empty()) {
             None => User::default(),
             Some(name) => {
-                let named = self.users.into_iter().find(|u| u.name == name);
+                let named = self.users.into_iter().flatten().find(|u| u.name == name);
                 let named =
                     named.ok_or("contexts: there is no user of the current context's name")?;
                 named.user.unwrap_or_default()
@@ -184,7 +178,7 @@ impl Current {
 
 impl Cluster {
     fn roots(self, folder: &Path) -> Result<RootCerts, String> {
-        let ca = Source {
+        let ca = Pem {
             key: "certificate-authority",
             file: self.certificate_authority,
             data: self.certificate_authority_data,
@@ -199,12 +193,12 @@ impl Cluster {
 
 impl User {
     fn identity(self, folder: &Path) -> Result<Option<ClientCert>, String> {
-        let certificate = Source {
+        let certificate = Pem {
             key: "client-certificate",
             file: self.client_certificate,
             data: self.client_certificate_data,
         };
-        let key = Source {
+        let key = Pem {
             key: "client-key",
             file: self.client_key,
             data: self.client_key_data,
@@ -231,11 +225,17 @@ fn is_set(text: Option<&str>) -> bool {
     text.is_some_and(|text| !text.is_empty())
 }
 
+/// Http is for `kubectl proxy`, which listens on loopback and does the authentication itself.
 fn server(text: &str) -> Result<String, String> {
-    let expected = "server: not an https URL";
+    let expected = "server: not an https URL (http is only for loopback)";
     let uri: ureq::http::Uri = text.parse().map_err(|_| expected)?;
     let plain = uri.query().is_none() && uri.authority().is_some_and(|a| !a.as_str().contains('@'));
-    if uri.scheme_str() == Some("https") && plain {
+    let encrypted = match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_loopback),
+        _ => false,
+    };
+    if encrypted && plain {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
         Err(expected.to_owned())
@@ -257,14 +257,14 @@ fn token(token: Option<&str>, file: Option<&str>, folder: &Path) -> Result<Optio
     token.map_err(|e| format!("token: {e}"))
 }
 
-/// Something that is embedded or in a file. Embedded wins, as in client-go.
-struct Source {
+/// PEM that is embedded or in a file. Embedded wins, as in client-go.
+struct Pem {
     key: &'static str,
     file: Option<String>,
     data: Option<String>,
 }
 
-impl Source {
+impl Pem {
     fn read(self, folder: &Path) -> Result<Option<Vec<u8>>, String> {
         let Self { key, file, data } = self;
         if let Some(data) = data.filter(|data| !data.is_empty()) {
@@ -280,8 +280,8 @@ impl Source {
     }
 }
 
-/// Decodes base64. PEM is base64 between two lines, and its parser is linked already; what the bytes are
-/// does not matter to it.
+/// Decodes base64, with the parser of PEM, which is linked already: PEM is base64 between two lines, whatever the bytes
+/// are.
 fn decode(base64: &str) -> Option<Vec<u8>> {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
     let decoded = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_honoured_is_refused_by_name() {
+    fn what_is_not_supported_is_refused_by_name() {
         for (cluster, user, key) in [
             (
                 "insecure-skip-tls-verify: true",
@@ -361,11 +361,26 @@ mod tests {
     }
 
     #[test]
-    fn a_server_is_an_https_url() {
+    fn a_server_is_an_https_url_or_http_on_loopback() {
+        for server in [
+            "http://127.0.0.1:8001",
+            "http://localhost:8001",
+            "http://[::1]:8001",
+        ] {
+            assert_eq!(
+                open(&kubeconfig(&format!("server: '{server}'"), ""))
+                    .unwrap()
+                    .server,
+                server
+            );
+        }
         for server in [
             "",
             "a",
             "http://a",
+            "http://10.0.0.1:8001",
+            "http://localhost.example",
+            "http://u:p@localhost",
             "https://",
             "https://u:p@a",
             "https://a?b",
@@ -374,8 +389,29 @@ mod tests {
             let error = open(&kubeconfig(&format!("server: '{server}'"), ""))
                 .err()
                 .unwrap();
-            assert_eq!(error, "server: not an https URL", "{server}");
+            assert_eq!(
+                error, "server: not an https URL (http is only for loopback)",
+                "{server}"
+            );
         }
+    }
+
+    #[test]
+    fn a_list_may_be_null() {
+        let error = |text: &str| open(text).err().unwrap();
+        assert_eq!(
+            error("{contexts: null, clusters: null, users: null}"),
+            "current-context: not set"
+        );
+        let named = "current-context: a\ncontexts: [{name: a, context: {cluster: b, user: c}}]\n";
+        assert!(
+            error(&format!("{named}clusters:\nusers:\n"))
+                .starts_with("contexts: there is no cluster")
+        );
+        let cluster = "clusters: [{name: b, cluster: {server: 'https://a'}}]\n";
+        assert!(
+            error(&format!("{named}{cluster}users:\n")).starts_with("contexts: there is no user")
+        );
     }
 
     #[test]

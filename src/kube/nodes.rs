@@ -1,183 +1,105 @@
-//! The node list, folded row by row as it streams in: memory does not grow with the cluster.
+//! The node list, read node by node as it streams in: memory does not grow with the cluster.
 //!
-//! Two forms give the same tally. A `Table` is what `kubectl get nodes -o wide` shows, a fiftieth of the
-//! bytes; its columns are found by name. A typed `NodeList` may come instead, and is asked for where a
-//! Table lacks what is needed.
+//! Two forms give the same nodes. A `Table` is what `kubectl get nodes -o wide` shows, a fiftieth of the bytes; its
+//! columns are found by name. A typed `NodeList` may come instead, and is requested where a Table lacks a column.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Read;
 
-use serde::de::{DeserializeSeed, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-use super::types::NodeRecord;
-use crate::json::{self, Elements};
-use crate::os::Os;
+use crate::json::JsonError;
+use crate::json::cursor::Cursor;
+use crate::json::object::Object;
 
-/// What is counted of the nodes.
+/// What is read of one node, in either form.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Tally {
-    /// Nodes that run `rke2 server` or `k3s server`: control plane, etcd or both.
-    pub servers: u64,
-    /// All others.
-    pub agents: u64,
-    by_os: BTreeMap<Os, OsCount>,
+pub struct Node {
+    /// The roles that make it a server.
+    pub server_roles: ServerRoles,
+    /// `status.nodeInfo.osImage`: free text.
+    pub os_image: String,
 }
 
-/// The nodes of one OS; ordered as they compete for being the cluster's.
-#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
-struct OsCount {
-    nodes: u64,
-    servers: u64,
-}
+/// The roles of nodes that run `rke2 server` or `k3s server`: one that has only etcd runs it too, and `master` is the
+/// former name of `control-plane`.
+const SERVER_ROLES: [&str; 3] = ["control-plane", "etcd", "master"];
 
-impl Tally {
-    /// All nodes.
-    #[must_use]
-    pub fn nodes(&self) -> u64 {
-        self.servers + self.agents
+/// A subset of [`SERVER_ROLES`]: *present* is what counts, whatever the value of the label.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct ServerRoles([bool; SERVER_ROLES.len()]);
+
+impl ServerRoles {
+    /// Whether the node runs the server of RKE2 or K3s.
+    pub fn any(self) -> bool {
+        self.0.contains(&true)
     }
 
-    /// The OS of most nodes; ties go to that of more servers, then to the first of the alphabet. A list
-    /// without nodes has none.
-    #[must_use]
-    pub fn os(&self) -> Option<Os> {
-        self.by_os
-            .iter()
-            .max_by(|(a_os, a), (b_os, b)| a.cmp(b).then(b_os.cmp(a_os)))
-            .map(|(os, _)| *os)
+    /// Their names.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        let roles = SERVER_ROLES.into_iter().zip(self.0);
+        roles.filter(|(_, present)| *present).map(|(name, _)| name)
     }
 
-    /// Counts one node.
-    pub fn add(&mut self, node: Node) {
-        let os = self.by_os.entry(node.os).or_default();
-        os.nodes += 1;
-        if node.server {
-            os.servers += 1;
-            self.servers += 1;
-        } else {
-            self.agents += 1;
+    fn add(&mut self, role: &str) {
+        for (name, present) in SERVER_ROLES.iter().zip(&mut self.0) {
+            *present |= *name == role;
         }
     }
+
+    /// A cell of the column `Roles`, such as `control-plane,etcd` or `<none>`.
+    fn of_cell(cell: &str) -> Self {
+        let mut roles = Self::default();
+        cell.split(',').for_each(|role| roles.add(role));
+        roles
+    }
 }
 
-/// What is read of one node.
-#[derive(Clone, Copy, Debug)]
-pub struct Node {
-    /// Whether it has a server's role.
-    pub server: bool,
-    /// The OS of its osImage.
-    pub os: Os,
-}
-
-/// Why there is no tally.
+/// Why a node list could not be read.
 #[derive(Debug)]
-pub enum Error {
+pub(crate) enum ListError {
     /// A Table without a column, or with a row that does not fit: the typed list may still do.
-    Table,
+    Columns,
     /// Neither form.
-    Json(json::Error),
+    Json(JsonError),
 }
 
-/// Counts the nodes of a `Table` or a `NodeList`.
-pub fn tally(body: impl Read) -> Result<Tally, Error> {
-    let mut elements = Elements::new(body, &["rows", "items"]);
-    let mut tally = Tally::default();
-    // What stands before the first element, once there is one.
-    let mut head = None;
-    while let Some((key, element)) = elements.next_element().map_err(Error::Json)? {
-        let node = match (key, &head) {
-            ("rows", Some(columns)) => row(element, columns)?,
-            ("items", None) => item(element)?,
-            ("rows", None) => {
-                let element = element.to_vec();
-                let frame: Frame = json::parse(&elements.head()).map_err(Error::Json)?;
-                // The API server writes the columns first. Rows before them cannot be read.
-                let columns = frame.columns()?;
-                let node = row(&element, &columns)?;
-                head = Some(columns);
-                node
-            }
-            _ => return Err(Error::unexpected("rows and items in one list")),
-        };
-        tally.add(node);
+impl From<JsonError> for ListError {
+    fn from(error: JsonError) -> Self {
+        Self::Json(error)
     }
-    let frame: Frame = json::parse(elements.frame()).map_err(Error::Json)?;
-    frame.check()?;
-    Ok(tally)
 }
 
-/// The nodes of a `NodeList` one by one, for `record`.
-pub fn records(body: impl Read) -> Result<Vec<NodeRecord>, Error> {
-    let mut elements = Elements::new(body, &["items"]);
-    let mut nodes = Vec::new();
-    while let Some((_, element)) = elements.next_element().map_err(Error::Json)? {
-        nodes.push(json::parse(element).map_err(Error::Json)?);
-    }
-    let frame: Frame = json::parse(elements.frame()).map_err(Error::Json)?;
-    frame.check()?;
+/// Collects the nodes of a `Table` or a `NodeList`.
+pub(crate) fn read<T: Default + Extend<Node>>(body: impl Read) -> Result<T, ListError> {
+    let mut nodes = T::default();
+    let mut list = List::default();
+    let mut json = Cursor::new(body);
+    json.object(|json, key| list.entry(json, key, &mut nodes))?;
+    json.end()?;
+    list.check()?;
     Ok(nodes)
 }
 
-fn row(element: &[u8], columns: &Columns) -> Result<Node, Error> {
-    json::parse_seed(Row(columns), element).map_err(|error| match error {
-        json::Error::Shape(_) => Error::Table,
-        error => Error::Json(error),
-    })
-}
-
-fn item(element: &[u8]) -> Result<Node, Error> {
-    let item: Item = json::parse(element).map_err(Error::Json)?;
-    Ok(Node {
-        os: item.os(),
-        server: item.metadata.labels.is_some_and(|labels| labels.server),
-    })
-}
-
-impl Error {
-    /// Where a `NodeList` alone was asked for.
-    #[must_use]
-    pub fn without_table(self) -> json::Error {
-        match self {
-            Self::Json(error) => error,
-            Self::Table => json::Error::Shape("a Table that nobody asked for".to_owned()),
-        }
-    }
-
-    fn unexpected(reason: &str) -> Self {
-        Self::Json(json::Error::Shape(reason.to_owned()))
-    }
-}
-
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq)]
-enum Form {
+#[derive(Clone, Copy, Deserialize, PartialEq)]
+enum Kind {
     NodeList,
     Table,
 }
 
-/// The list without its elements.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Frame {
-    kind: Option<Form>,
+/// What has been seen of a list besides its nodes.
+#[derive(Default)]
+struct List {
+    kind: Option<Kind>,
     metadata: Option<ListMeta>,
-    column_definitions: Option<Vec<Column>>,
-    /// Go writes an empty list as `null` where it was never made.
-    #[serde(default, deserialize_with = "present")]
-    rows: Option<Emptied>,
-    #[serde(default, deserialize_with = "present")]
-    items: Option<Emptied>,
+    columns: Option<Result<Columns, ListError>>,
+    /// The form that its nodes came in.
+    nodes: Option<Kind>,
 }
 
-/// A list whose elements are gone, or `null`.
-type Emptied = Option<[(); 0]>;
-
-fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<Emptied>, D::Error> {
-    Emptied::deserialize(json).map(Some)
-}
-
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct ListMeta {
     r#continue: Option<String>,
 }
@@ -187,147 +109,140 @@ struct Column {
     name: String,
 }
 
-impl Frame {
-    /// Where the two cells stand, by name.
-    fn columns(self) -> Result<Columns, Error> {
-        let columns = self.column_definitions.unwrap_or_default();
-        let position = |name| columns.iter().position(|column| column.name == name);
-        match (position("Roles"), position("OS-Image")) {
-            (Some(roles), Some(os_image)) => Ok(Columns { roles, os_image }),
-            _ => Err(Error::Table),
+impl List {
+    fn entry<R: Read>(
+        &mut self,
+        json: &mut Cursor<R>,
+        key: &str,
+        nodes: &mut impl Extend<Node>,
+    ) -> Result<(), ListError> {
+        match key {
+            "kind" => once(&mut self.kind, json.value()?),
+            "metadata" => {
+                let metadata: Option<Object<ListMeta>> = json.value()?;
+                once(
+                    &mut self.metadata,
+                    metadata.map(|Object(m)| m).unwrap_or_default(),
+                )
+            }
+            "columnDefinitions" => {
+                let columns: Option<Vec<Object<Column>>> = json.value()?;
+                once(
+                    &mut self.columns,
+                    Columns::find(&columns.unwrap_or_default()),
+                )
+            }
+            "rows" => {
+                once(&mut self.nodes, Kind::Table)?;
+                // The API server writes the columns first. Rows before them cannot be read.
+                let Some(Ok(columns)) = self.columns else {
+                    return Err(ListError::Columns);
+                };
+                each(json, |json| {
+                    nodes.extend([columns.row(json)?]);
+                    Ok(())
+                })
+            }
+            "items" => {
+                once(&mut self.nodes, Kind::NodeList)?;
+                each(json, |json| {
+                    let Object(item): Object<Item> = json.value()?;
+                    nodes.extend([item.into()]);
+                    Ok(())
+                })
+            }
+            _ => Ok(json.skip()?),
         }
     }
 
-    /// Whether it is a whole list of a known kind. One that goes on elsewhere would be counted short; the API
-    /// server only cuts where it is asked to.
-    fn check(self) -> Result<(), Error> {
-        let goes_on = self
-            .metadata
-            .as_ref()
-            .and_then(|meta| meta.r#continue.as_deref());
-        let complete = goes_on.is_none_or(str::is_empty);
-        match (self.kind, &self.rows, &self.items) {
-            (Some(Form::Table), Some(_), None) if complete => self.columns().map(|_| ()),
-            (Some(Form::Table), ..) => Err(Error::Table),
-            (Some(Form::NodeList), None, Some(_)) if complete => Ok(()),
-            _ => Err(Error::unexpected("unexpected JSON around the list")),
+    /// Whether it was a whole list of a known kind. One that goes on elsewhere would be counted short; the API server
+    /// cuts a list only on request.
+    fn check(self) -> Result<(), ListError> {
+        let continued = self.metadata.and_then(|metadata| metadata.r#continue);
+        let whole = continued.is_none_or(|token| token.is_empty());
+        match (self.kind, self.nodes) {
+            (Some(Kind::Table), Some(Kind::Table)) if whole => {
+                self.columns.unwrap_or(Err(ListError::Columns)).map(|_| ())
+            }
+            (Some(Kind::Table), Some(Kind::Table) | None) => Err(ListError::Columns),
+            (Some(Kind::NodeList), Some(Kind::NodeList)) if whole => Ok(()),
+            _ => Err(unexpected()),
         }
     }
 }
 
-/// Where in a row the two cells stand.
+fn once<T>(place: &mut Option<T>, value: T) -> Result<(), ListError> {
+    match place.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(unexpected()),
+    }
+}
+
+/// Go writes a list that was never made as `null`.
+fn each<R: Read>(
+    json: &mut Cursor<R>,
+    element: impl FnMut(&mut Cursor<R>) -> Result<(), ListError>,
+) -> Result<(), ListError> {
+    if json.null()? {
+        Ok(())
+    } else {
+        json.list(element)
+    }
+}
+
+fn unexpected() -> ListError {
+    ListError::Json(JsonError::Shape(
+        "unexpected JSON around the list".to_owned(),
+    ))
+}
+
+/// Where in a row the two cells are.
+#[derive(Clone, Copy)]
 struct Columns {
     roles: usize,
     os_image: usize,
 }
 
-fn once<T, E: serde::de::Error>(place: &mut Option<T>, value: T) -> Result<(), E> {
-    match place.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(E::custom("a key stands twice")),
-    }
-}
-
-struct Row<'a>(&'a Columns);
-
-impl<'de> DeserializeSeed<'de> for Row<'_> {
-    type Value = Node;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Node, D::Error> {
-        json.deserialize_map(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Row<'_> {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a row")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node, A::Error> {
-        #[derive(Deserialize)]
-        #[serde(field_identifier, rename_all = "camelCase")]
-        enum Key {
-            Cells,
-            #[serde(other)]
-            Other,
+impl Columns {
+    fn find(columns: &[Object<Column>]) -> Result<Self, ListError> {
+        let position = |name| {
+            columns
+                .iter()
+                .position(|Object(column)| column.name == name)
+        };
+        match (position("Roles"), position("OS-Image")) {
+            (Some(roles), Some(os_image)) => Ok(Self { roles, os_image }),
+            _ => Err(ListError::Columns),
         }
-        let mut node = None;
-        while let Some(key) = map.next_key()? {
-            match key {
-                Key::Cells => once(&mut node, map.next_value_seed(Cells(self.0))?)?,
-                Key::Other => {
-                    map.next_value::<IgnoredAny>()?;
+    }
+
+    fn row<R: Read>(self, json: &mut Cursor<R>) -> Result<Node, ListError> {
+        let (mut roles, mut os_image) = (None, None);
+        let read = json.object(|json, key| {
+            if key != "cells" {
+                return json.skip();
+            }
+            let mut column = 0;
+            json.list(|json| {
+                if column == self.roles {
+                    roles = Some(ServerRoles::of_cell(&json.value::<String>()?));
+                } else if column == self.os_image {
+                    os_image = Some(json.value()?);
+                } else {
+                    json.skip()?;
                 }
-            }
+                column += 1;
+                Ok(())
+            })
+        });
+        match (read, roles, os_image) {
+            (Ok(()), Some(server_roles), Some(os_image)) => Ok(Node {
+                server_roles,
+                os_image,
+            }),
+            (Ok(()) | Err(JsonError::Shape(_)), ..) => Err(ListError::Columns),
+            (Err(error), ..) => Err(ListError::Json(error)),
         }
-        node.ok_or_else(|| A::Error::missing_field("cells"))
-    }
-}
-
-struct Cells<'a>(&'a Columns);
-
-impl<'de> DeserializeSeed<'de> for Cells<'_> {
-    type Value = Node;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Node, D::Error> {
-        json.deserialize_seq(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Cells<'_> {
-    type Value = Node;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the cells of a row")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut cells: A) -> Result<Node, A::Error> {
-        let (mut server, mut os) = (None, None);
-        for column in 0.. {
-            let more = if column == self.0.roles {
-                let cell = cells.next_element_seed(Text(has_server_role))?;
-                server = cell;
-                cell.is_some()
-            } else if column == self.0.os_image {
-                let cell = cells.next_element_seed(Text(Os::of))?;
-                os = cell;
-                cell.is_some()
-            } else {
-                cells.next_element::<IgnoredAny>()?.is_some()
-            };
-            if !more {
-                break;
-            }
-        }
-        Ok(Node {
-            server: server.ok_or_else(|| A::Error::custom("no cell under Roles"))?,
-            os: os.ok_or_else(|| A::Error::custom("no cell under OS-Image"))?,
-        })
-    }
-}
-
-/// Maps a string while it is at hand, so that none is kept.
-struct Text<F>(F);
-
-impl<'de, T, F: Fn(&str) -> T> DeserializeSeed<'de> for Text<F> {
-    type Value = T;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
-        json.deserialize_str(self)
-    }
-}
-
-impl<T, F: Fn(&str) -> T> Visitor<'_> for Text<F> {
-    type Value = T;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a string")
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<T, E> {
-        Ok((self.0)(text))
     }
 }
 
@@ -335,16 +250,6 @@ impl<T, F: Fn(&str) -> T> Visitor<'_> for Text<F> {
 struct Item {
     metadata: ItemMeta,
     status: Option<Status>,
-}
-
-impl Item {
-    fn os(&self) -> Os {
-        self.status
-            .as_ref()
-            .and_then(|status| status.node_info.as_ref())
-            .and_then(|info| info.os_image)
-            .map_or(Os::OTHER, |OsImage(os)| os)
-    }
 }
 
 #[derive(Deserialize)]
@@ -361,27 +266,35 @@ struct Status {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct NodeInfo {
-    os_image: Option<OsImage>,
+    os_image: Option<String>,
 }
 
-#[derive(Clone, Copy)]
-struct OsImage(Os);
-
-impl<'de> Deserialize<'de> for OsImage {
-    fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        Text(Os::of).deserialize(json).map(Self)
+impl From<Item> for Node {
+    fn from(item: Item) -> Self {
+        let info = item.status.and_then(|status| status.node_info);
+        Self {
+            server_roles: item
+                .metadata
+                .labels
+                .map_or_else(ServerRoles::default, |Labels(roles)| roles),
+            os_image: info.and_then(|info| info.os_image).unwrap_or_default(),
+        }
     }
 }
 
-struct Labels {
-    server: bool,
-}
+/// The server roles among the labels of a node, by the rule of the API server's own column `Roles`: the end of
+/// `node-role.kubernetes.io/ROLE`, or the value of the older `kubernetes.io/role`.
+struct Labels(ServerRoles);
+
+/// A string that is copied only where it has escapes.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Labels {
-    fn deserialize<D: serde::Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Roles;
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        struct Entries;
 
-        impl<'de> Visitor<'de> for Roles {
+        impl<'de> Visitor<'de> for Entries {
             type Value = Labels;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -389,59 +302,21 @@ impl<'de> Deserialize<'de> for Labels {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
-                let mut server = false;
-                while let Some(label) = map.next_key_seed(Text(Label::of))? {
-                    server |= match label {
-                        Label::Role => map.next_value_seed(Text(is_server_role))?,
-                        Label::ServerRole | Label::Other => {
-                            map.next_value::<IgnoredAny>()?;
-                            matches!(label, Label::ServerRole)
-                        }
-                    };
+                let mut roles = ServerRoles::default();
+                while let Some((Text(key), Text(value))) = map.next_entry()? {
+                    match key.strip_prefix("node-role.kubernetes.io/") {
+                        Some(role) => roles.add(role),
+                        None if key == "kubernetes.io/role" => roles.add(&value),
+                        None => {}
+                    }
                 }
-                Ok(Labels { server })
+                Ok(Labels(roles))
             }
         }
 
-        json.deserialize_map(Roles)
+        json.deserialize_map(Entries)
     }
 }
-
-/// What a label's key says of a node's role. The API server makes the Table's column `Roles` of the same
-/// two labels.
-enum Label {
-    Other,
-    Role,
-    ServerRole,
-}
-
-impl Label {
-    fn of(key: &str) -> Self {
-        match key.strip_prefix(ROLE_LABEL) {
-            Some(role) if is_server_role(role) => Self::ServerRole,
-            None if key == OLD_ROLE_LABEL => Self::Role,
-            _ => Self::Other,
-        }
-    }
-}
-
-/// A cell of the column `Roles`: names divided by commas, `<none>` where there are none.
-fn has_server_role(cell: &str) -> bool {
-    cell.split(',').any(is_server_role)
-}
-
-fn is_server_role(role: &str) -> bool {
-    SERVER_ROLES.contains(&role)
-}
-
-/// The end of such a key is a role, whatever the value.
-pub const ROLE_LABEL: &str = "node-role.kubernetes.io/";
-
-/// The value of this older one is a role too.
-pub const OLD_ROLE_LABEL: &str = "kubernetes.io/role";
-
-/// An etcd-only node runs `rke2 server` too; `master` is the control plane's name of old.
-pub const SERVER_ROLES: [&str; 3] = ["control-plane", "etcd", "master"];
 
 #[cfg(test)]
 mod tests {
@@ -458,91 +333,79 @@ mod tests {
         format!(r#"{{"kind":"NodeList","metadata":{{}},"items":{items}}}"#)
     }
 
-    fn count(json: &str) -> (u64, u64, Option<&'static str>) {
-        let tally = tally(json.as_bytes()).unwrap();
-        (tally.servers, tally.agents, tally.os().map(Os::id))
+    fn nodes(json: &str) -> Result<Vec<Node>, ListError> {
+        read(json.as_bytes())
     }
 
     #[test]
     fn any_of_three_roles_makes_a_server_whatever_the_value() {
-        for (labels, roles, servers) in [
+        for (labels, cell, roles) in [
             (
                 r#"{"node-role.kubernetes.io/control-plane":""}"#,
                 "control-plane",
-                1,
+                &["control-plane"][..],
             ),
-            (r#"{"node-role.kubernetes.io/etcd":"true"}"#, "etcd", 1),
-            (r#"{"node-role.kubernetes.io/master":"false"}"#, "master", 1),
+            (
+                r#"{"node-role.kubernetes.io/etcd":"true"}"#,
+                "etcd",
+                &["etcd"],
+            ),
+            (
+                r#"{"node-role.kubernetes.io/master":"false"}"#,
+                "master",
+                &["master"],
+            ),
             (
                 r#"{"node-role.kubernetes.io/worker":"true","node-role.kubernetes.io/etcd":"true"}"#,
                 "etcd,worker",
-                1,
+                &["etcd"],
             ),
-            (r#"{"node-role.kubernetes.io/worker":"true"}"#, "worker", 0),
+            (
+                r#"{"node-role.kubernetes.io/master":"","node-role.kubernetes.io/control-plane":""}"#,
+                "control-plane,master",
+                &["control-plane", "master"],
+            ),
+            (
+                r#"{"node-role.kubernetes.io/worker":"true"}"#,
+                "worker",
+                &[],
+            ),
             (
                 r#"{"node-role.kubernetes.io/controlplane":"true"}"#,
                 "controlplane",
-                0,
+                &[],
             ),
-            (r#"{"kubernetes.io/role":"master"}"#, "master", 1),
-            (r#"{"kubernetes.io/role":"node"}"#, "node", 0),
+            (r#"{"kubernetes.io/role":"master"}"#, "master", &["master"]),
+            (r#"{"kubernetes.io/role":"node"}"#, "node", &[]),
             (
                 r#"{"acme/node-role.kubernetes.io/etcd":"true"}"#,
                 "<none>",
-                0,
+                &[],
             ),
-            ("{}", "<none>", 0),
-            ("null", "<none>", 0),
+            (
+                r#"{"node-role.kubernetes.io\/\u0065tcd":"\n"}"#,
+                "etcd",
+                &["etcd"],
+            ),
+            ("{}", "<none>", &[]),
+            ("null", "<none>", &[]),
         ] {
-            let item = format!(r#"[{{"metadata":{{"labels":{labels}}}}}]"#);
-            let row = format!(r#"[{{"cells":["n","{roles}","x"],"object":null}}]"#);
-            assert_eq!(
-                count(&list(&item)),
-                (servers, 1 - servers, Some("other")),
-                "{labels}"
+            let item = format!(
+                r#"[{{"metadata":{{"labels":{labels}}},"status":{{"nodeInfo":{{"osImage":"x"}}}}}}]"#
             );
-            assert_eq!(
-                count(&table(&row)),
-                (servers, 1 - servers, Some("other")),
-                "{roles}"
-            );
-        }
-    }
-
-    #[test]
-    fn the_os_is_that_of_most_nodes_then_of_more_servers_then_the_first() {
-        let node = |server, image| Node {
-            server,
-            os: Os::of(image),
-        };
-        for (nodes, os) in [
-            (vec![], None),
-            (
-                vec![
-                    node(true, "Ubuntu"),
-                    node(false, "Wolfi"),
-                    node(false, "Wolfi"),
-                ],
-                Some("wolfi"),
-            ),
-            (
-                vec![node(true, "Ubuntu"), node(false, "Debian GNU/Linux")],
-                Some("ubuntu"),
-            ),
-            (
-                vec![node(false, "Ubuntu"), node(false, "Debian GNU/Linux")],
-                Some("debian"),
-            ),
-            (
-                vec![node(true, "?"), node(true, "Windows"), node(false, "?")],
-                Some("other"),
-            ),
-        ] {
-            let mut tally = Tally::default();
-            for node in nodes {
-                tally.add(node);
+            let row = format!(r#"[{{"cells":["n","{cell}","x"],"object":null}}]"#);
+            for json in [list(&item), table(&row)] {
+                let [node] = &nodes(&json).unwrap()[..] else {
+                    panic!("{json}");
+                };
+                assert_eq!(
+                    node.server_roles.names().collect::<Vec<_>>(),
+                    roles,
+                    "{json}"
+                );
+                assert_eq!(node.server_roles.any(), !roles.is_empty(), "{json}");
+                assert_eq!(node.os_image, "x");
             }
-            assert_eq!(tally.os().map(Os::id), os);
         }
     }
 
@@ -550,13 +413,31 @@ mod tests {
     fn columns_are_found_by_name() {
         let json = r#"{"columnDefinitions":[{"name":"OS-Image"},{"name":"Internal-IP"},{"name":"Roles"}],
             "rows":[{"object":{"a":[]},"cells":["Ubuntu 1",null,"etcd"]}],"kind":"Table"}"#;
-        assert_eq!(count(json), (1, 0, Some("ubuntu")));
+        let [node] = &nodes(json).unwrap()[..] else {
+            panic!();
+        };
+        assert!(node.server_roles.any() && node.os_image == "Ubuntu 1");
+    }
+
+    #[test]
+    fn a_node_without_an_os_image_has_an_empty_one() {
+        for item in [
+            r#"{"metadata":{}}"#,
+            r#"{"metadata":{},"status":{}}"#,
+            r#"{"metadata":{},"status":{"nodeInfo":{}}}"#,
+        ] {
+            assert_eq!(
+                nodes(&list(&format!("[{item}]"))).unwrap(),
+                [Node::default()],
+                "{item}"
+            );
+        }
     }
 
     #[test]
     fn no_nodes_are_none_in_every_notation() {
         for json in [table("[]"), table("null"), list("[]"), list("null")] {
-            assert_eq!(count(&json), (0, 0, None));
+            assert_eq!(nodes(&json).unwrap(), []);
         }
     }
 
@@ -564,18 +445,20 @@ mod tests {
     fn a_table_without_what_is_needed_says_so() {
         for json in [
             r#"{"kind":"Table","columnDefinitions":[{"name":"Roles"}],"rows":[]}"#,
+            r#"{"kind":"Table","columnDefinitions":null,"rows":[]}"#,
             r#"{"kind":"Table","rows":[]}"#,
             r#"{"kind":"Table"}"#,
+            &format!(r#"{{"kind":"Table",{COLUMNS}}}"#),
             &table(r#"[{"cells":["a","b"]}]"#),
             &table(r#"[{"cells":["a",3,"b"]}]"#),
+            &table(r#"[{"cells":["a","b",3]}]"#),
             &table(r#"[{"cells":null}]"#),
             &table("[{}]"),
             &table("[null]"),
+            &format!(r#"{{"rows":[{{"cells":["a","b","c"]}}],"kind":"Table",{COLUMNS}}}"#),
+            &format!(r#"{{"kind":"Table","metadata":{{"continue":"x"}},{COLUMNS},"rows":[]}}"#),
         ] {
-            assert!(
-                matches!(tally(json.as_bytes()), Err(Error::Table)),
-                "{json}"
-            );
+            assert!(matches!(nodes(json), Err(ListError::Columns)), "{json}");
         }
     }
 
@@ -591,21 +474,31 @@ mod tests {
             r#"{"items":[]}"#,
             r#"{"kind":"Status"}"#,
             r#"{"kind":"NodeList"}"#,
+            &format!(r#"{{"kind":"NodeList",{COLUMNS},"rows":[]}}"#),
+            r#"{"kind":"Table","items":[]}"#,
             r#"{"kind":"NodeList","metadata":{"continue":"x"},"items":[]}"#,
+            r#"{"kind":"NodeList","metadata":{},"metadata":{},"items":[]}"#,
+            r#"{"kind":"NodeList","metadata":[],"items":[]}"#,
             r#"{"kind":"NodeList","items":[],"items":[]}"#,
             r#"{"kind":"NodeList","kind":"NodeList","items":[]}"#,
+            r#"{"kind":"NodeList","items":[]} x"#,
+            r#"{"kind":"NodeList","items":[],}"#,
+            r#"{"kind":"NodeList" "items":[]}"#,
+            r#"{"kind":"NodeList","items"[]}"#,
             &list("[null]"),
+            &list("[[]]"),
             &list("{}"),
+            &list("[{\"metadata\":{}},]"),
+            &list("[{\"metadata\":{}} {\"metadata\":{}}]"),
             &list(r#"[{"metadata":null}]"#),
             &list(r#"[{"metadata":{"labels":[]}}]"#),
+            &list(r#"[{"metadata":{"labels":{"a":1}}}]"#),
             &list(r#"[{"metadata":{},"metadata":{}}]"#),
             &list(r#"[{"metadata":{},"status":{"nodeInfo":{"osImage":4}}}]"#),
             &table(r#"[{"cells":["a""#),
+            &table(r#"[{"cells":["a" "b"]}]"#),
         ] {
-            assert!(
-                matches!(tally(json.as_bytes()), Err(Error::Json(_))),
-                "{json}"
-            );
+            assert!(matches!(nodes(json), Err(ListError::Json(_))), "{json}");
         }
     }
 
@@ -618,9 +511,9 @@ mod tests {
             ),
         ];
         for json in whole {
-            assert!(tally(json.as_bytes()).is_ok());
+            assert!(nodes(&json).is_ok());
             for end in 0..json.len() {
-                assert!(tally(&json.as_bytes()[..end]).is_err(), "{}", &json[..end]);
+                assert!(nodes(&json[..end]).is_err(), "{}", &json[..end]);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::Answer;
 use crate::error::Error;
 
 /// Answers a GET out of the folder. A Table comes first where the caller can read one.
-pub(crate) fn open(folder: &Path, path: &str, table: bool) -> Result<Answer, Error> {
+pub(super) fn open(folder: &Path, path: &str, table: bool) -> Result<Answer, Error> {
     let resource = path.split('?').next().unwrap_or_default();
     let file = |suffix: &str| folder.join(format!("{}{suffix}", resource.trim_start_matches('/')));
     let found = match table.then(|| File::open(file(".table.json"))) {

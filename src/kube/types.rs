@@ -1,19 +1,16 @@
-//! The JSON that is read of the API, and no more of it. Fields unknown here are skipped unread.
-
-use std::collections::BTreeMap;
+//! The JSON of the API that is read, and no more. Unknown fields are skipped unread.
 
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
-use super::nodes::{OLD_ROLE_LABEL, ROLE_LABEL, SERVER_ROLES};
+use super::timestamp::Timestamp;
 
 /// `GET /version`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Version {
-    /// Such as `v1.36.2+rke2r1`.
-    pub git_version: GitVersion,
+pub(crate) struct Version {
+    pub(crate) git_version: GitVersion,
 }
 
 /// The version of Kubernetes and of the distribution that built it.
@@ -23,13 +20,11 @@ pub struct GitVersion(String);
 
 impl GitVersion {
     /// As the API server gives it: `v1.36.2+rke2r1`.
-    #[must_use]
     pub fn full(&self) -> &str {
         &self.0
     }
 
     /// The part that every distribution shares, up to the `+`: `v1.36.2`.
-    #[must_use]
     pub fn kubernetes(&self) -> &str {
         self.0.split('+').next().unwrap_or_default()
     }
@@ -57,24 +52,27 @@ impl TryFrom<String> for GitVersion {
     }
 }
 
-/// `GET /api/v1/namespaces/kube-system`.
+/// A namespace, of which only the metadata matters.
 #[derive(Debug, Deserialize)]
 pub struct Namespace {
-    /// Its metadata.
+    /// `metadata`
     pub metadata: NamespaceMeta,
 }
 
 /// The metadata of a namespace.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct NamespaceMeta {
-    /// Made at random when the cluster was.
+    /// Made at random when the namespace was.
     #[serde(deserialize_with = "uid")]
     pub uid: Uuid,
+    /// When the namespace was made: for `kube-system`, when the cluster was.
+    pub creation_timestamp: Option<Timestamp>,
 }
 
 /// A DaemonSet of which only the presence matters: `PartialObjectMetadata` or, in a recording, all of it.
 #[derive(Debug, Deserialize)]
-pub struct DaemonSet {
+pub(crate) struct DaemonSet {
     /// Tells an answer of Kubernetes from another one.
     #[serde(rename = "kind")]
     _kind: DaemonSetKind,
@@ -86,10 +84,10 @@ enum DaemonSetKind {
     PartialObjectMetadata,
 }
 
-/// The metadata of nodes, of which only one annotation matters: `PartialObjectMetadataList` or, in a
-/// recording, the `NodeList`.
+/// The metadata of nodes, of which only one annotation matters: `PartialObjectMetadataList` or, in a recording,
+/// the `NodeList`.
 #[derive(Debug, Deserialize)]
-pub struct NodeMetadataList {
+pub(crate) struct NodeMetadataList {
     #[serde(rename = "kind")]
     _kind: NodeMetadataKind,
     items: Option<Vec<NodeMetadata>>,
@@ -102,9 +100,8 @@ enum NodeMetadataKind {
 }
 
 impl NodeMetadataList {
-    /// Whether any of the nodes runs flanneld.
-    #[must_use]
-    pub fn shows_flannel(&self) -> bool {
+    /// Whether flanneld runs on any of these nodes.
+    pub(crate) fn shows_flannel(&self) -> bool {
         let annotations = |node: &NodeMetadata| {
             node.metadata
                 .annotations
@@ -125,67 +122,11 @@ struct Annotated {
     annotations: Option<Annotations>,
 }
 
-/// flanneld writes this on every node. K3s runs it inside its own process, without a DaemonSet.
-pub const FLANNEL_ANNOTATION: &str = "flannel.alpha.coreos.com/backend-type";
-
 #[derive(Debug, Deserialize)]
 struct Annotations {
-    /// [`FLANNEL_ANNOTATION`]
+    /// flanneld writes it on every node. K3s runs flanneld inside its own process, without a DaemonSet.
     #[serde(rename = "flannel.alpha.coreos.com/backend-type")]
     flannel: Option<IgnoredAny>,
-}
-
-/// What of a node goes into a recording.
-#[derive(Debug, Deserialize)]
-pub struct NodeRecord {
-    metadata: NodeRecordMeta,
-    #[serde(default)]
-    status: NodeRecordStatus,
-}
-
-#[derive(Debug, Deserialize)]
-struct NodeRecordMeta {
-    #[serde(default)]
-    labels: Option<BTreeMap<String, String>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeRecordStatus {
-    #[serde(default)]
-    node_info: NodeRecordInfo,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct NodeRecordInfo {
-    #[serde(default)]
-    os_image: String,
-}
-
-impl NodeRecord {
-    /// The roles that make it a server.
-    #[must_use]
-    pub fn roles(&self) -> Vec<&'static str> {
-        let empty = BTreeMap::new();
-        let labels = self.metadata.labels.as_ref().unwrap_or(&empty);
-        let has = |role: &&&str| {
-            labels
-                .iter()
-                .any(|(key, value)| names_role(key, value, role))
-        };
-        SERVER_ROLES.iter().filter(has).copied().collect()
-    }
-
-    /// `status.nodeInfo.osImage`
-    #[must_use]
-    pub fn os_image(&self) -> &str {
-        &self.status.node_info.os_image
-    }
-}
-
-fn names_role(key: &str, value: &str, role: &str) -> bool {
-    key.strip_prefix(ROLE_LABEL) == Some(role) || key == OLD_ROLE_LABEL && value == role
 }
 
 /// A UID in the form that Kubernetes writes: 36 characters, hyphenated.

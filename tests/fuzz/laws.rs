@@ -4,40 +4,52 @@
 use std::io::Read;
 use std::path::Path;
 
-use metrics_responder::config::Config;
-use metrics_responder::env::Env;
-use metrics_responder::kube::{kubeconfig, nodes};
-use metrics_responder::manifest::{self, Settings};
-use metrics_responder::os::Os;
-use metrics_responder::{proxy, send};
+use metrics_responder::internals::{
+    self, Config, Env, File, MANIFEST, Os, Rke2Config, Switch, Tally,
+};
 
 /// Holds for these bytes, or panics.
 pub type Law = fn(&[u8]);
 
 /// Every law, by the name of its fuzz target.
-pub const LAWS: [(&str, Law); 7] = [
+pub const LAWS: [(&str, Law); 8] = [
     ("config", config),
     ("kubeconfig", kubeconfig),
     ("no_proxy", no_proxy),
     ("node_stream", node_stream),
+    ("opt_out", opt_out),
     ("os_image", os_image),
     ("reply", reply),
     ("rke2_config", rke2_config),
 ];
 
-/// A configuration is enabled, disabled, or wrong in one line that names its file.
+/// A configuration is off, right, or wrong in one line that names its file. With an opt-out of the environment it is off.
 pub fn config(data: &[u8]) {
-    let path = Path::new("c.yaml");
-    if let Err(error) = Config::from_text(data, path, None, &Env::of(&[])) {
+    let file = || File::of("c.yaml", data);
+    let env = Env::of(&[]);
+    let loaded =
+        Switch::find(&file(), &env).and_then(|switch| Config::load(file(), switch, &env, None));
+    if let Err(error) = loaded {
         let text = error.to_string();
         assert!(text.starts_with("c.yaml: "), "{text}");
     }
+    let objection = Env::of(&[("DO_NOT_TRACK", "1")]);
+    assert!(matches!(
+        Switch::find(&file(), &objection),
+        Ok(Switch::Off { .. })
+    ));
 }
 
-/// A kubeconfig gives access or a reason. `/nowhere` keeps it from reading this machine's files by relative
-/// paths.
+/// A line that says `enabled: false`, whatever comes after it, is an opt-out.
+pub fn opt_out(data: &[u8]) {
+    let text = [b"enabled: false\n", data].concat();
+    let found = Switch::find(&File::of("c.yaml", &text), &Env::of(&[]));
+    assert!(matches!(found, Ok(Switch::Off { .. })), "{found:?}");
+}
+
+/// A kubeconfig gives access or a reason. `/nowhere` keeps it from reading files of this machine by relative paths.
 pub fn kubeconfig(data: &[u8]) {
-    if let Err(reason) = kubeconfig::from_text(data, Path::new("/nowhere")) {
+    if let Err(reason) = internals::kubeconfig(data, Path::new("/nowhere")) {
         assert!(!reason.is_empty());
     }
 }
@@ -46,10 +58,10 @@ pub fn kubeconfig(data: &[u8]) {
 pub fn no_proxy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (list, host) = text.split_once('\n').unwrap_or((&text, "a.example"));
-    let alone = proxy::is_excepted(list, host, 443);
-    assert!(!alone || proxy::is_excepted(&format!("x.invalid, {list}"), host, 443));
-    assert!(proxy::is_excepted(&format!("{list},*"), host, 443));
-    assert!(!proxy::is_excepted("", host, 443));
+    let alone = internals::is_excepted(list, host, 443);
+    assert!(!alone || internals::is_excepted(&format!("x.invalid, {list}"), host, 443));
+    assert!(internals::is_excepted(&format!("{list},*"), host, 443));
+    assert!(!internals::is_excepted("", host, 443));
 }
 
 /// The first byte is the size of the pieces in which the rest arrives, which must not matter.
@@ -57,12 +69,12 @@ pub fn node_stream(data: &[u8]) {
     let Some((size, json)) = data.split_first() else {
         return;
     };
-    let whole = nodes::tally(json).ok();
+    let whole: Option<Tally> = internals::nodes(json);
     let pieces = Pieces {
         rest: json,
         size: usize::from(*size).max(1),
     };
-    assert_eq!(nodes::tally(pieces).ok(), whole);
+    assert_eq!(internals::nodes(pieces), whole);
     if let Some(tally) = whole {
         assert_eq!(tally.servers + tally.agents, tally.nodes());
         assert_eq!(tally.os().is_none(), tally.nodes() == 0);
@@ -77,7 +89,7 @@ pub fn os_image(data: &[u8]) {
 
 /// Any reply is judged. Only JSON with the key is accepted.
 pub fn reply(data: &[u8]) {
-    if send::read_reply(data).is_ok() {
+    if internals::read_reply(data).is_ok() {
         let text = String::from_utf8_lossy(data);
         assert!(text.contains("ersions") || text.contains("\\u"), "{text}");
     }
@@ -87,17 +99,17 @@ pub fn reply(data: &[u8]) {
 /// Patching twice is patching once.
 pub fn rke2_config(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
-    let mut settings = Settings::default();
-    if settings
+    let mut config = Rke2Config::default();
+    if config
         .add("c.yaml", parts.next().unwrap_or_default())
         .is_err()
     {
         return;
     }
     let own = parts.next().map(String::from_utf8_lossy);
-    let manifest = own.as_deref().unwrap_or(manifest::MANIFEST);
-    if let Ok(once) = manifest::patch(manifest, &settings, None) {
-        let twice = manifest::patch(&once, &settings, None).expect("a patched manifest");
+    let manifest = own.as_deref().unwrap_or(MANIFEST);
+    if let Ok(once) = internals::patch(manifest, &config, None) {
+        let twice = internals::patch(&once, &config, None).expect("a patched manifest");
         assert_eq!(twice, once);
     }
 }

@@ -51,22 +51,23 @@ pub fn respond(recording: &Path, request: &Request) -> (u16, String) {
     if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
         return refusal(401);
     }
-    let path = request.target.split('?').next().unwrap();
-    let accept = request.header("accept").unwrap_or_default();
-    match read(recording, path, accept) {
-        Some(body) => (200, body),
-        None => refusal(404),
-    }
+    read(recording, request)
 }
 
-fn read(recording: &Path, path: &str, accept: &str) -> Option<String> {
+/// The same for a client that needs no token.
+pub fn read(recording: &Path, request: &Request) -> (u16, String) {
+    let path = request.target.split('?').next().unwrap();
     let file = |suffix: &str| -> PathBuf { recording.join(format!("{}{suffix}", &path[1..])) };
+    let accept = request.header("accept").unwrap_or_default();
     if accept.contains("as=Table")
         && let Ok(table) = fs::read_to_string(file(".table.json"))
     {
-        return Some(table);
+        return (200, table);
     }
-    fs::read_to_string(file(".json")).ok()
+    match fs::read_to_string(file(".json")) {
+        Ok(object) => (200, object),
+        Err(_) => refusal(404),
+    }
 }
 
 /// What a real API server says with this status.

@@ -11,6 +11,7 @@
 #![allow(missing_docs, reason = "tests")]
 
 pub mod api;
+pub mod logfmt;
 pub mod pki;
 pub mod run;
 pub mod server;

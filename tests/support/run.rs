@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::Folder;
-use super::api::TOKEN;
+use super::api::{self, TOKEN};
 use super::pki::Authority;
+use super::server::Server;
+use super::{Folder, cluster, logfmt};
 
 /// Seconds that a run gets by default for each half, so that a test on a busy machine still means what it
 /// says.
@@ -23,6 +24,12 @@ pub struct Pod {
     config_at: Option<PathBuf>,
 }
 
+/// A run whose report was printed, and which waits before sending it.
+pub struct Waiting {
+    pub child: Child,
+    pub report: String,
+}
+
 /// What a run left behind.
 #[derive(Debug)]
 pub struct Run {
@@ -36,6 +43,14 @@ impl Run {
     /// The lines of standard error.
     pub fn lines(&self) -> Vec<&str> {
         self.stderr.lines().collect()
+    }
+
+    /// The value of a key on the last line of the log.
+    pub fn logged(&self, key: &str) -> Option<String> {
+        let line = logfmt::parse(self.lines().last()?).ok()?;
+        line.into_iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value)
     }
 
     /// All that anybody could see of it.
@@ -93,6 +108,11 @@ impl Pod {
         self.config_bytes(text.as_bytes())
     }
 
+    /// The text of the configuration file.
+    pub fn config_text(&self) -> &[u8] {
+        &self.config
+    }
+
     pub fn config_bytes(mut self, bytes: &[u8]) -> Self {
         bytes.clone_into(&mut self.config);
         self
@@ -135,16 +155,31 @@ impl Pod {
     }
 }
 
-/// Waits for the end.
+/// Waits for the end. Whatever a test is about, every line of the log has to be logfmt.
 pub fn finish(child: Child) -> Run {
     let started = Instant::now();
     let output = child.wait_with_output().unwrap();
-    Run {
+    let run = Run {
         code: output.status.code(),
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
         took: started.elapsed(),
+    };
+    for line in run.lines() {
+        if !line.starts_with("metrics-responder: ") {
+            logfmt::parse(line).unwrap();
+        }
     }
+    run
+}
+
+/// A pod in a recorded cluster, its API server, and an endpoint that accepts.
+pub fn scene(name: &str) -> (Pod, Server, Server) {
+    let pod = Pod::new();
+    let api = api::serve(pod.authority.server(), &cluster(name));
+    let endpoint = Server::accepting(Some(pod.authority.server()));
+    let pod = pod.api(api.port).endpoint(&endpoint.https());
+    (pod, api, endpoint)
 }
 
 /// The program, without a pod around it.

@@ -1,22 +1,24 @@
 //! The wire contract: what leaves the cluster, field by field.
 //!
-//! The tags of an upgrade-responder are strings, its fields may be numbers; a number among the tags
-//! costs the whole report. The keys stand here and nowhere else.
+//! The tags of an upgrade-responder are strings, its fields may be numbers; a number among the tags makes it refuse the
+//! whole report. The keys are written here and nowhere else.
 
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::facts::Facts;
-use crate::os::Os;
+use super::facts::Facts;
+use super::os::Os;
+use crate::error::Error;
+use crate::kube::types::NamespaceMeta;
 
-/// What is to be said of a field, for people.
+/// What people are told of a field.
 #[derive(Debug)]
 pub struct Field {
     /// Its key in the report.
     pub key: &'static str,
-    /// The request that it was read with.
+    /// The request that it is read with.
     pub read_from: &'static str,
-    /// Why it says nothing of a person.
+    /// Why it does not identify a person.
     pub not_personal: &'static str,
 }
 
@@ -35,7 +37,7 @@ pub const FIELDS: [Field; 8] = [
     Field {
         key: "clusteruuid",
         read_from: "GET /api/v1/namespaces/kube-system",
-        not_personal: "random; but the same in each report, so a pseudonym of the cluster",
+        not_personal: "random, but the same in each report: a pseudonym of the cluster",
     },
     Field {
         key: "nodeCount",
@@ -55,21 +57,21 @@ pub const FIELDS: [Field; 8] = [
     Field {
         key: "cni-plugin",
         read_from: "GET .../daemonsets/NAME, one by one",
-        not_personal: "a word of a table in this program, whatever is installed",
+        not_personal: "a word of a table in this program",
     },
     Field {
         key: "os",
         read_from: "GET /api/v1/nodes",
-        not_personal: "a word of a table in this program, whatever the nodes say",
+        not_personal: "a word of a table in this program",
     },
 ];
 
 /// One report. Its strings are a version, a UUID and words of this repository's tables.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report<'a> {
-    /// The version of the distribution, `v1.36.2+rke2r1`: says which builds are in use. The same for
-    /// everybody who installed that release.
+pub struct Payload<'a> {
+    /// The version of the distribution, `v1.36.2+rke2r1`: which builds are in use. The same for everybody who installed
+    /// that release.
     app_version: &'a str,
     extra_tag_info: Tags<'a>,
     extra_field_info: Fields,
@@ -80,8 +82,8 @@ pub struct Report<'a> {
 struct Tags<'a> {
     /// The version of Kubernetes alone, `v1.36.2`: the same for everybody who runs it.
     kubernetes_version: &'a str,
-    /// The UID of the namespace kube-system, so that a cluster is counted once. Random, made when the
-    /// cluster was; a pseudonym, since it stays the same between reports.
+    /// The UID of the namespace `kube-system`, so that a cluster is counted once. Random, made when the cluster was; a
+    /// pseudonym, since it stays the same between reports.
     clusteruuid: Uuid,
 }
 
@@ -94,21 +96,33 @@ struct Fields {
     server_node_count: u64,
     /// The others.
     agent_node_count: u64,
-    /// A word of the table in `cni.rs`; left out where the API server would not say.
+    /// A word of the table in `cni.rs`; omitted where the API server does not tell.
     #[serde(rename = "cni-plugin", skip_serializing_if = "Option::is_none")]
     cni_plugin: Option<String>,
-    /// A word of the table in `os.rs`; left out where there are no nodes.
+    /// A word of the table in `os.rs`; omitted where there are no nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     os: Option<&'static str>,
 }
 
-impl<'a> From<&'a Facts> for Report<'a> {
-    /// Takes the facts apart without `..`: a new one does not compile until somebody has decided here
-    /// whether it leaves the cluster.
+impl Payload<'_> {
+    /// The bytes that are printed and posted.
+    pub fn to_json(&self) -> Result<String, Error> {
+        serde_json::to_string(self).map_err(|e| Error::write("the report", e.into()))
+    }
+}
+
+impl<'a> From<&'a Facts> for Payload<'a> {
+    /// Destructures the facts without `..`: a new one does not compile until somebody has decided here whether it
+    /// leaves the cluster.
     fn from(facts: &'a Facts) -> Self {
         let Facts {
             version,
-            cluster,
+            kube_system:
+                NamespaceMeta {
+                    uid,
+                    // Decides when a cluster begins to report, and stays in it.
+                    creation_timestamp: _,
+                },
             nodes,
             cni,
         } = facts;
@@ -116,7 +130,7 @@ impl<'a> From<&'a Facts> for Report<'a> {
             app_version: version.full(),
             extra_tag_info: Tags {
                 kubernetes_version: version.kubernetes(),
-                clusteruuid: *cluster,
+                clusteruuid: *uid,
             },
             extra_field_info: Fields {
                 node_count: nodes.nodes(),

@@ -1,5 +1,5 @@
-//! A mapping, and nothing but one. What serde derives for a struct would also take a sequence, and a reply
-//! of `[[]]` for an object with a list in it.
+//! A mapping, and nothing else. What serde derives for a struct would also accept a sequence, and a reply of
+//! `[[]]` for an object with a list in it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 /// A struct that was written with its keys.
 #[derive(Debug)]
-pub struct Object<T>(pub T);
+pub(crate) struct Object<T>(pub T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

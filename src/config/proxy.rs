@@ -1,24 +1,33 @@
 //! The proxy of the environment, for the endpoint alone.
 //!
-//! ureq's own reading of these variables knows no CIDR, no port and no blank after a comma in `NO_PROXY`,
-//! all of which RKE2's documentation tells people to write, and goes direct where it cannot use a proxy.
+//! ureq's own reading of these variables knows no CIDR, no port and no blank after a comma in `NO_PROXY`, all of which
+//! RKE2's documentation tells people to write, and connects directly where it does not support a proxy.
 
 use std::net::IpAddr;
 
 use ureq::http::Uri;
+use ureq::http::uri::Authority;
 use ureq::{Proxy, ProxyProtocol};
 
-use crate::env::Env;
+use super::Env;
+use super::endpoint::{is_address, is_loopback};
 use crate::error::Error;
 
-/// Go's order: RKE2 itself is written in Go and reads the same variables.
+/// The order of Go, in which RKE2 is written.
 const PROXY: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const NO_PROXY: &[&str] = &["NO_PROXY", "no_proxy"];
 
-/// The proxy through which `endpoint` is reached, if any. An endpoint without TLS stands on this machine
-/// or in this cluster, and is always reached directly. A variable that cannot be used is an error even
-/// where `NO_PROXY` would pass it by.
-pub fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Proxy>, Error> {
+/// A proxy, and the variable that names it.
+#[derive(Clone, Debug)]
+pub(crate) struct Via {
+    pub(crate) proxy: Proxy,
+    pub(crate) variable: &'static str,
+}
+
+/// The proxy through which `endpoint` is reached, if any. An endpoint on loopback is never proxied, as in Go; nor is one
+/// without TLS, which is on this machine or in this cluster. A variable that cannot be used is an error even where
+/// the endpoint is an exception.
+pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Via>, Error> {
     let Some((variable, url)) = env.first(PROXY)? else {
         return Ok(None);
     };
@@ -27,8 +36,9 @@ pub fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Proxy>, Error> {
     let host = endpoint.host().unwrap_or_default();
     let port = endpoint.port_u16().unwrap_or(443);
     let direct = endpoint.scheme_str() != Some("https")
+        || is_loopback(host)
         || no_proxy.is_some_and(|list| is_excepted(&list, host, port));
-    Ok((!direct).then_some(proxy))
+    Ok((!direct).then_some(Via { proxy, variable }))
 }
 
 /// Never quotes the URL: it may hold a password.
@@ -41,27 +51,15 @@ fn parse(url: &str) -> Result<Proxy, &'static str> {
     }
     let authority = proxy.uri().authority().ok_or(EXPECTED)?.as_str();
     let address = authority.rsplit('@').next().unwrap_or_default();
-    match address.parse::<ureq::http::uri::Authority>() {
+    match address.parse::<Authority>() {
         Ok(address) if is_address(&address) => Ok(proxy),
         _ => Err(EXPECTED),
     }
 }
 
-/// Whether an authority has a host, and a port that is one where it has any.
-pub(crate) fn is_address(authority: &ureq::http::uri::Authority) -> bool {
-    let after_host = authority
-        .as_str()
-        .rsplit_once(authority.host())
-        .map_or("", |(_, port)| port);
-    let port = after_host.strip_prefix(':');
-    !authority.host().is_empty()
-        && (after_host.is_empty() || port.is_some_and(|p| p.parse::<u16>().is_ok_and(|p| p > 0)))
-}
-
-/// Whether `NO_PROXY` names this host. An entry is a domain, which covers its subdomains; one with a
-/// leading dot or `*.`, which covers only them; an address; a CIDR; or `*`; any but the last two with a
-/// port, which then has to agree. What is none of these names nothing.
-#[must_use]
+/// Whether `NO_PROXY` names this host. An entry is a domain, which covers its subdomains; a domain with a leading dot or
+/// `*.`, which covers only them; an address; a CIDR; or `*`. All but the last two may have a port, which has to agree.
+/// Anything else names nothing.
 pub fn is_excepted(no_proxy: &str, host: &str, port: u16) -> bool {
     let host = host
         .trim_matches(['[', ']'])
@@ -124,7 +122,7 @@ fn in_network(address: IpAddr, network: &str, bits: &str) -> bool {
         (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits(), n.to_bits(), 128),
         _ => return false,
     };
-    // A shift by the whole width is none that `checked_shr` takes: such a network holds everything.
+    // `checked_shr` refuses to shift by the whole width: such a network holds every address.
     bits <= width
         && (address ^ network)
             .checked_shr(width - bits)
@@ -197,7 +195,11 @@ mod tests {
         for (endpoint, env, proxied) in [
             ("https://a", &[][..], false),
             ("https://a", &[("HTTPS_PROXY", p)], true),
-            ("https://127.0.0.1:1", &[("https_proxy", p)], true),
+            ("https://10.0.0.1:1", &[("https_proxy", p)], true),
+            ("https://127.0.0.1:1", &[("https_proxy", p)], false),
+            ("https://[::1]:1", &[("https_proxy", p)], false),
+            ("https://localhost", &[("https_proxy", p)], false),
+            ("https://localhost.example", &[("https_proxy", p)], true),
             (
                 "https://a",
                 &[("HTTPS_PROXY", ""), ("ALL_PROXY", "p:3128")],

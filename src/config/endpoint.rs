@@ -1,0 +1,110 @@
+//! The URL that reports are posted to.
+
+use std::net::IpAddr;
+
+use rustls::pki_types::ServerName;
+use ureq::http::Uri;
+use ureq::http::uri::Authority;
+
+/// Reads an absolute URL, without what could be a secret and what means nothing in a POST. It may be http only to this
+/// machine, or where `allowHttp` says so.
+pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
+    let expected = || format!("an https URL is expected, not {:?}", without_userinfo(url));
+    if url.contains('#') {
+        return Err(expected());
+    }
+    let uri: Uri = url.parse().map_err(|_| expected())?;
+    let authority = uri.authority().ok_or_else(expected)?;
+    if authority.as_str().contains('@') {
+        return Err("a URL without user and password is expected".to_owned());
+    }
+    let host = authority.host().trim_matches(['[', ']']);
+    if !is_address(authority) || ServerName::try_from(host).is_err() {
+        return Err(expected());
+    }
+    match uri.scheme_str() {
+        Some("https") => Ok(uri),
+        Some("http") if allow_http || is_loopback(host) => Ok(uri),
+        Some("http") => {
+            Err("http is only for this machine, or with allowHttp; https is expected".to_owned())
+        }
+        _ => Err(expected()),
+    }
+}
+
+/// What may be quoted of a URL that is refused.
+fn without_userinfo(url: &str) -> &str {
+    url.rsplit_once('@').map_or(url, |(_, rest)| rest)
+}
+
+/// Whether this host, with or without the brackets of an IPv6 address, is this machine by its name or address.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+/// Whether an authority has a host and, where there is a colon behind it, a port.
+pub(crate) fn is_address(authority: &Authority) -> bool {
+    let host = authority.host();
+    let rest = authority
+        .as_str()
+        .rsplit_once(host)
+        .map_or("", |(_, rest)| rest);
+    !host.is_empty() && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+/// Whether this is the number of a port: digits alone, since Rust would also take a sign.
+pub(crate) fn is_port(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_https_or_on_this_machine_or_allowed() {
+        for (url, allow_http, good) in [
+            ("https://a", false, true),
+            ("HTTPS://a:8443/v1?x=y", false, true),
+            ("https://[fd00::1]:8443/v1", false, true),
+            ("http://a", false, false),
+            ("http://a", true, true),
+            ("http://localhost:8314/v1", false, true),
+            ("http://127.0.0.2", false, true),
+            ("http://[::1]:1", false, true),
+            ("http://localhost.evil", false, false),
+            ("", true, false),
+            ("a", true, false),
+            ("/v1", true, false),
+            ("//a/v1", true, false),
+            ("ftp://a", true, false),
+            ("https://", true, false),
+            ("https:///v1", true, false),
+            ("https://:443", true, false),
+            ("https://a:99999", true, false),
+            ("https://a:0", true, false),
+            ("https://a:", true, false),
+            ("https://a:+443", true, false),
+            ("https://u:p@a", true, false),
+            ("https://a b", true, false),
+            ("https://a\n", true, false),
+            ("https://a/#b", true, false),
+            ("https://ä", true, false),
+            ("https://a..b", true, false),
+            ("https://[fd00::1", true, false),
+        ] {
+            assert_eq!(parse(url, allow_http).is_ok(), good, "{url:?}");
+        }
+    }
+
+    #[test]
+    fn a_refused_url_is_quoted_without_its_password() {
+        let error = parse("ftp://user:acme-canary@host/path", false).unwrap_err();
+        assert_eq!(error, "a URL without user and password is expected");
+        let error = parse("acme-canary:acme canary@host name", false).unwrap_err();
+        assert_eq!(error, "an https URL is expected, not \"host name\"");
+        let error = parse("ftp://host", false).unwrap_err();
+        assert_eq!(error, "an https URL is expected, not \"ftp://host\"");
+    }
+}

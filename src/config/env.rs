@@ -1,0 +1,68 @@
+//! The environment. Variables of the process are read here and nowhere else, so that tests bring their own.
+
+use std::ffi::OsString;
+
+use crate::error::Error;
+
+/// A set of environment variables.
+#[derive(Debug)]
+pub enum Env {
+    /// That of this process.
+    Process,
+    /// These variables and no others.
+    Of(Vec<(String, String)>),
+}
+
+impl Env {
+    /// These variables and no others.
+    pub fn of(pairs: &[(&str, &str)]) -> Self {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Self::Of(pairs.iter().map(own).collect())
+    }
+
+    /// A variable as it is; an empty one counts as unset.
+    pub(crate) fn raw(&self, name: &str) -> Option<OsString> {
+        let value = match self {
+            Self::Process => std::env::var_os(name),
+            Self::Of(pairs) => {
+                let found = pairs.iter().find(|(n, _)| n == name);
+                found.map(|(_, value)| value.into())
+            }
+        };
+        value.filter(|value| !value.is_empty())
+    }
+
+    /// A variable as text.
+    pub(crate) fn get(&self, name: &str) -> Result<Option<String>, Error> {
+        let text = self.raw(name).map(OsString::into_string);
+        text.transpose()
+            .map_err(|_| Error::config(name, "not UTF-8"))
+    }
+
+    /// The names of all variables that are set and begin like this.
+    pub(crate) fn names(&self, beginning: &str) -> Vec<String> {
+        let names: Vec<_> = match self {
+            Self::Process => std::env::vars_os()
+                .map(|(name, _)| name.to_string_lossy().into_owned())
+                .collect(),
+            Self::Of(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
+        };
+        names
+            .into_iter()
+            .filter(|name| name.starts_with(beginning))
+            .collect()
+    }
+
+    /// The first of several variables that is set, with its name.
+    pub(crate) fn first(
+        &self,
+        names: &[&'static str],
+    ) -> Result<Option<(&'static str, String)>, Error> {
+        for name in names {
+            if let Some(value) = self.get(name)? {
+                return Ok(Some((name, value)));
+            }
+        }
+        Ok(None)
+    }
+}

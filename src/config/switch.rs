@@ -1,0 +1,277 @@
+//! Whether reporting is on, and by which setting.
+//!
+//! This is looked at before anything else is read or can fail: with an opt-out set, no mistake in another setting, nor
+//! in the rest of the file, leads to anything but "disabled".
+
+use serde::Deserialize;
+
+use super::{Env, File};
+use crate::error::Error;
+use crate::json::object::Object;
+
+/// Whether reporting is on, with the setting that says so.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Switch {
+    /// Disabled.
+    Off {
+        /// The setting.
+        by: String,
+    },
+    /// Enabled.
+    On {
+        /// The setting, or that there is none.
+        by: String,
+    },
+}
+
+/// The documented opt-out.
+pub fn opt_out_command(namespace: &str) -> String {
+    override_command(namespace, "METRICS_RESPONDER_ENABLED=false")
+}
+
+/// Sets a variable of the pod in a ConfigMap of the admin's own, from which the manifest takes the environment. No
+/// installer owns it, so nothing that is installed, upgraded or deleted takes the setting back.
+pub(crate) fn override_command(namespace: &str, variable: &str) -> String {
+    format!(
+        "kubectl -n {namespace} create configmap rke2-metrics-responder-override --from-literal={variable}"
+    )
+}
+
+const VARIABLE: &str = "METRICS_RESPONDER_ENABLED";
+
+impl Switch {
+    /// `DO_NOT_TRACK`, then the variable, then the file. An error where none of them says off, but one is not
+    /// understood.
+    pub fn find(file: &File, env: &Env) -> Result<Self, Error> {
+        if do_not_track(env) {
+            let by = "DO_NOT_TRACK".to_owned();
+            return Ok(Self::Off { by });
+        }
+        let by_variable = || VARIABLE.to_owned();
+        let by_file = || file.place("enabled");
+        match (in_env(env), in_file(file)) {
+            (Ok(Some(false)), _) => Ok(Self::Off { by: by_variable() }),
+            (Ok(Some(true)), _) => Ok(Self::On { by: by_variable() }),
+            (_, Ok(Some(false))) => Ok(Self::Off { by: by_file() }),
+            (Err(error), _) | (_, Err(error)) => Err(error),
+            (Ok(None), Ok(Some(true))) => Ok(Self::On { by: by_file() }),
+            (Ok(None), Ok(None)) => Ok(Self::On {
+                by: "by default, nothing turns it off".to_owned(),
+            }),
+        }
+    }
+}
+
+/// Anything but a plain "no" is an objection: <https://consoledonottrack.com> says `1`, people write more.
+fn do_not_track(env: &Env) -> bool {
+    let value = env.raw("DO_NOT_TRACK");
+    value.is_some_and(|value| {
+        !value.eq_ignore_ascii_case("0") && !value.eq_ignore_ascii_case("false")
+    })
+}
+
+fn in_env(env: &Env) -> Result<Option<bool>, Error> {
+    let text = env.get(VARIABLE)?;
+    text.map(|text| parse(&text).map_err(|reason| Error::config(VARIABLE, reason)))
+        .transpose()
+}
+
+fn in_file(file: &File) -> Result<Option<bool>, Error> {
+    /// The rest of the file is judged later.
+    #[derive(Deserialize)]
+    struct Enabled {
+        enabled: Option<String>,
+    }
+
+    let Ok(text) = &file.text else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(text);
+    let understood = match serde_yaml::from_str::<Option<Object<Enabled>>>(&text) {
+        Ok(Some(Object(Enabled { enabled }))) => enabled.map(|word| parse(&word)).transpose(),
+        Ok(None) => Ok(None),
+        // What is wrong with the file is told when the rest of it is judged.
+        Err(_) if !says_off(&text) => Ok(None),
+        Err(_) => Ok(Some(false)),
+    };
+    match understood {
+        Err(_) if says_off(&text) => Ok(Some(false)),
+        understood => understood.map_err(|reason| Error::config(file.place("enabled"), reason)),
+    }
+}
+
+/// Whether a line, or a part of a flow mapping, says `enabled: false`.
+fn says_off(text: &str) -> bool {
+    let without_comment = |line| match str::find(line, " #") {
+        Some(comment) => &line[..comment],
+        None => line,
+    };
+    let mut entries = text
+        .lines()
+        .map(without_comment)
+        .flat_map(|line| line.split(['{', ',', '}']));
+    entries.any(|entry| {
+        let (key, word) = entry.split_once(':').unwrap_or((entry, ""));
+        key.trim().trim_matches(QUOTES) == "enabled" && parse(word) == Ok(false)
+    })
+}
+
+const QUOTES: [char; 2] = ['"', '\''];
+
+/// The words for on and off that people write, quoted or not.
+pub(crate) fn parse(word: &str) -> Result<bool, String> {
+    let bare = word.trim().trim_matches(QUOTES).trim();
+    match bare.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("true or false is expected, not {bare:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(yaml: &[u8], env: &[(&str, &str)]) -> Result<Switch, String> {
+        let file = File::of("c.yaml", yaml);
+        Switch::find(&file, &Env::of(env)).map_err(|e| e.to_string())
+    }
+
+    #[allow(
+        clippy::unnecessary_wraps,
+        reason = "compared with what `find` returns"
+    )]
+    fn off(by: &str) -> Result<Switch, String> {
+        Ok(Switch::Off { by: by.into() })
+    }
+
+    #[test]
+    fn the_first_opt_out_is_named() {
+        let enabled = ("METRICS_RESPONDER_ENABLED", "false");
+        let track = ("DO_NOT_TRACK", "1");
+        assert_eq!(
+            find(b"enabled: false", &[enabled, track]),
+            off("DO_NOT_TRACK")
+        );
+        assert_eq!(
+            find(b"enabled: false", &[enabled]),
+            off("METRICS_RESPONDER_ENABLED")
+        );
+        assert_eq!(find(b"enabled: false", &[]), off("c.yaml: enabled"));
+        let on = |by: &str| Ok(Switch::On { by: by.into() });
+        assert_eq!(find(b"enabled: true", &[]), on("c.yaml: enabled"));
+        assert_eq!(find(b"", &[]), on("by default, nothing turns it off"));
+    }
+
+    #[test]
+    fn a_variable_goes_before_the_file_and_an_objection_before_both() {
+        let enabled = ("METRICS_RESPONDER_ENABLED", "true");
+        let by = "METRICS_RESPONDER_ENABLED".to_owned();
+        assert_eq!(find(b"enabled: false", &[enabled]), Ok(Switch::On { by }));
+        assert_eq!(
+            find(b"", &[enabled, ("DO_NOT_TRACK", "1")]),
+            off("DO_NOT_TRACK")
+        );
+    }
+
+    #[test]
+    fn an_objection_is_anything_but_no() {
+        for (value, objects) in [
+            ("1", true),
+            ("true", true),
+            ("please", true),
+            ("0", false),
+            ("False", false),
+            ("", false),
+        ] {
+            let found = find(b"", &[("DO_NOT_TRACK", value)]);
+            assert_eq!(found == off("DO_NOT_TRACK"), objects, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn off_is_understood_as_people_write_it() {
+        for word in [
+            "false",
+            "no",
+            "off",
+            "0",
+            "False",
+            "NO",
+            "\"false\"",
+            "'off'",
+            "\" no \"",
+        ] {
+            let yaml = format!("enabled: {word}\n");
+            assert_eq!(find(yaml.as_bytes(), &[]), off("c.yaml: enabled"), "{word}");
+            let env = [("METRICS_RESPONDER_ENABLED", word)];
+            assert_eq!(find(b"", &env), off("METRICS_RESPONDER_ENABLED"), "{word}");
+        }
+        for word in ["true", "Yes", "on", "'1'"] {
+            let yaml = format!("enabled: {word}\n");
+            assert!(
+                matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })),
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn an_opt_out_in_a_file_that_is_otherwise_wrong_stands() {
+        for yaml in [
+            &b"enabled: false\nunknown: 1\n"[..],
+            b"{enabled: no, spread: [}",
+            b"spread: 1s\n\"enabled\" : 'off' # for now\n\tx\n",
+            b"enabled: true\nenabled: false\n",
+            b"enabled: false\n---\nenabled: true\n",
+            b"a: &a [*a]\nenabled: 0\n",
+            b"endpoint: \xff\xfe\nenabled: false",
+            b"enabled: false\nenabled: [",
+            b"enabled: false\n  and so on",
+        ] {
+            let text = String::from_utf8_lossy(yaml);
+            assert_eq!(find(yaml, &[]), off("c.yaml: enabled"), "{text}");
+            let maybe = [("METRICS_RESPONDER_ENABLED", "perhaps")];
+            assert_eq!(find(yaml, &maybe), off("c.yaml: enabled"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_turn_it_off_is_no_opt_out() {
+        for yaml in [
+            "# enabled: false\n\tx",
+            "spread: 1s # enabled: false\n\tx",
+            "disabled: false\n\tx",
+            "enabled\n\tx",
+            "a: {enabled: false}",
+            "- enabled: false",
+        ] {
+            assert!(
+                matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })),
+                "{yaml}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_word_that_is_not_understood_is_an_error_with_its_place() {
+        let expected = "true or false is expected, not \"maybe\"";
+        assert_eq!(
+            find(b"enabled: maybe", &[]),
+            Err(format!("c.yaml: enabled: {expected}"))
+        );
+        let env = [("METRICS_RESPONDER_ENABLED", "maybe")];
+        let error = format!("METRICS_RESPONDER_ENABLED: {expected}");
+        assert_eq!(find(b"", &env), Err(error.clone()));
+        assert_eq!(find(b"enabled: true", &env), Err(error));
+    }
+
+    #[test]
+    fn the_opt_out_names_the_namespace_of_the_pod() {
+        assert_eq!(
+            opt_out_command("kube-system"),
+            "kubectl -n kube-system create configmap rke2-metrics-responder-override \
+             --from-literal=METRICS_RESPONDER_ENABLED=false"
+        );
+    }
+}

@@ -1,0 +1,302 @@
+//! What `config.yaml` of RKE2 or K3s says about the responder, read as RKE2 reads it: the file, then its drop-ins by
+//! name; the last value of a key wins, and a `+` behind a key adds.
+
+use std::fmt;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::Ipv6Addr;
+use std::path::{Path, PathBuf};
+
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_yaml::{Mapping, Value};
+
+use crate::config::endpoint::is_port;
+use crate::config::env::Env;
+use crate::config::{self, Keys, Settings, switch};
+use crate::error::Error;
+
+/// Whole configurations are a few kilobytes.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Where RKE2 and K3s read their configuration by default, and the variable that names another file.
+const PLACES: [(&str, &str); 2] = [
+    ("etc/rancher/rke2/config.yaml", "RKE2_CONFIG_FILE"),
+    ("etc/rancher/k3s/config.yaml", "K3S_CONFIG_FILE"),
+];
+
+/// What a configuration means for the manifest.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Rke2Config {
+    /// `metrics-responder-enabled`
+    enabled: Option<bool>,
+    /// `metrics-responder-config`: the keys of the ConfigMap's file.
+    pub(super) keys: Mapping,
+    /// `metrics-responder-config.schedule`
+    pub(super) schedule: Option<String>,
+    /// `system-default-registry`
+    registry: Option<String>,
+}
+
+/// Finds the configuration. `None` where there is none, and the manifest is written on a server that is not configured
+/// yet. One that is only printed comes from a configuration or not at all: on a workstation the defaults would read as
+/// "on".
+pub(crate) fn find(
+    named: Option<&Path>,
+    env: &Env,
+    root: &Path,
+    written: bool,
+) -> Result<Option<PathBuf>, Error> {
+    if let Some(file) = named {
+        return must_exist(file, "--rke2-config").map(Some);
+    }
+    for (_, variable) in PLACES {
+        if let Some(file) = env.get(variable)? {
+            return must_exist(Path::new(&file), variable).map(Some);
+        }
+    }
+    let places = PLACES.map(|(place, _)| root.join(place));
+    let configured = |file: &&PathBuf| file.exists() || drop_in_folder(file).exists();
+    let installed = |file: &&PathBuf| file.parent().is_some_and(Path::exists);
+    let found = places
+        .iter()
+        .find(configured)
+        .or_else(|| places.iter().find(installed));
+    match found {
+        None if !written => Err(Error::Args(
+            "neither /etc/rancher/rke2 nor /etc/rancher/k3s is on this machine: name a configuration with \
+             --rke2-config (/dev/null for the defaults)"
+                .to_owned(),
+        )),
+        found => Ok(found.cloned()),
+    }
+}
+
+fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
+    match fs::metadata(file) {
+        Ok(_) => Ok(file.to_owned()),
+        Err(e) => Err(Error::config(format!("{origin} {}", file.display()), e)),
+    }
+}
+
+impl Rke2Config {
+    /// Reads the file, which may be missing where it has drop-ins, and these.
+    pub(crate) fn read(path: &Path) -> Result<Self, Error> {
+        let mut config = Self::default();
+        for file in [vec![path.to_owned()], drop_ins(path)?].concat() {
+            let origin = file.display().to_string();
+            match config::read(&file, MAX_FILE) {
+                Ok(text) => config.add(&origin, &text)?,
+                Err(e) if e.kind() == ErrorKind::NotFound && file == path => {}
+                Err(e) => return Err(Error::config(origin, e)),
+            }
+        }
+        Ok(config)
+    }
+
+    /// Adds what one file says.
+    pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
+        let entries: Option<Entries> =
+            serde_yaml::from_slice(text).map_err(|e| Error::config(file, e))?;
+        for (key, value) in entries.into_iter().flat_map(|Entries(entries)| entries) {
+            let place = format!("{file}: {key}");
+            match key.trim_end_matches('+') {
+                "metrics-responder-enabled" => self.enabled = Some(flag(&place, &value)?),
+                "metrics-responder-config" => self.configure(&place, value, key.ends_with('+'))?,
+                REGISTRY => {
+                    self.registry = registry(&value).map_err(|e| Error::config(place, e))?;
+                }
+                _ => {
+                    let expected =
+                        "metrics-responder-enabled or metrics-responder-config is expected";
+                    return Err(Error::config(place, format!("unknown key, {expected}")));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the manifest reports. Either key turns it off.
+    pub fn is_enabled(&self) -> bool {
+        let key = self.keys.get("enabled").and_then(scalar);
+        let off = key.is_some_and(|word| switch::parse(&word) == Ok(false));
+        self.enabled != Some(false) && !off
+    }
+
+    /// The image of the release out of the private registry, if there is one.
+    pub(super) fn image(&self) -> Option<String> {
+        let registry = self.registry.as_ref()?;
+        let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
+        Some(format!("{registry}/rancher/{name}:v{version}"))
+    }
+
+    fn configure(&mut self, place: &str, value: Value, add: bool) -> Result<(), Error> {
+        let mut keys = match value {
+            Value::Null => return Ok(()),
+            Value::Mapping(keys) => keys,
+            _ => {
+                return Err(Error::config(
+                    place,
+                    "a mapping of keys to values is expected",
+                ));
+            }
+        };
+        if !add {
+            (self.keys, self.schedule) = (Mapping::new(), None);
+        }
+        if let Some(value) = keys.shift_remove("schedule") {
+            self.schedule =
+                Some(schedule(&value).map_err(|e| Error::config(format!("{place}.schedule"), e))?);
+        }
+        self.keys.extend(keys);
+        self.judge(place)
+    }
+
+    /// By the code that judges the file of the ConfigMap.
+    fn judge(&self, place: &str) -> Result<(), Error> {
+        let file = serde_yaml::to_string(&self.keys);
+        let keys = file.and_then(|file| Keys::parse(file.as_bytes()));
+        let keys = keys.map_err(|e| Error::config(place, e))?;
+        if let Some(value) = self.keys.get("enabled") {
+            flag(&format!("{place}.enabled"), value)?;
+        }
+        Settings::new(keys, &format!("{place}."), &Env::of(&[]), None).map(|_| ())
+    }
+}
+
+const REGISTRY: &str = "system-default-registry";
+
+/// Whether a key concerns the responder. One that merely resembles its keys does too: a misspelt opt-out must not read
+/// as "on".
+fn is_ours(key: &str) -> bool {
+    let plain = key.to_ascii_lowercase().replace('_', "-");
+    plain.starts_with("metrics-responder") || key.trim_end_matches('+') == REGISTRY
+}
+
+/// A switch as people write it; RKE2 makes a flag of each key, and `"true"` is as good a flag as `true`.
+fn flag(place: &str, value: &Value) -> Result<bool, Error> {
+    let word = scalar(value).unwrap_or_default();
+    switch::parse(&word).map_err(|reason| Error::config(place, reason))
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::Bool(on) => Some(on.to_string()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// The shape alone: five fields, `@daily` and the like, or `@every 8h`. The API server judges the rest.
+fn schedule(value: &Value) -> Result<String, String> {
+    let text = scalar(value).unwrap_or_default();
+    let has_shape = match text.split_whitespace().collect::<Vec<_>>()[..] {
+        [word] => word.len() > 1 && word.starts_with('@'),
+        ["@every", _] | [_, _, _, _, _] => true,
+        _ => false,
+    };
+    if has_shape {
+        Ok(text)
+    } else {
+        Err(format!(
+            "five fields such as 0 */8 * * *, @daily or @every 8h are expected, not {text:?}"
+        ))
+    }
+}
+
+/// `host[:port][/path]`, without a scheme; empty is none.
+fn registry(value: &Value) -> Result<Option<String>, &'static str> {
+    match value.as_str() {
+        Some("") => Ok(None),
+        Some(text) if is_registry(text) => Ok(Some(text.to_owned())),
+        _ => Err("a registry is expected, written host[:port][/path]"),
+    }
+}
+
+/// By the rule of image references.
+fn is_registry(text: &str) -> bool {
+    let (address, path) = text
+        .split_once('/')
+        .map_or((text, None), |(a, path)| (a, Some(path)));
+    let in_path = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
+    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(in_path);
+    let bracketed = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'));
+    let (is_host, rest) = if let Some((host, rest)) = bracketed {
+        (host.parse::<Ipv6Addr>().is_ok(), rest)
+    } else {
+        let (host, rest) = address.split_at(address.find(':').unwrap_or(address.len()));
+        (host.split('.').all(is_label), rest)
+    };
+    is_host
+        && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+        && path.is_none_or(|path| path.split('/').all(is_segment))
+}
+
+fn is_label(text: &str) -> bool {
+    let inner = |b: u8| b.is_ascii_alphanumeric() || b == b'-';
+    !text.is_empty() && text.bytes().all(inner) && !text.starts_with('-') && !text.ends_with('-')
+}
+
+fn drop_in_folder(config: &Path) -> PathBuf {
+    let mut folder = config.as_os_str().to_owned();
+    folder.push(".d");
+    folder.into()
+}
+
+/// What the name of a drop-in ends in, whatever the case.
+const ENDINGS: [&str; 2] = [".yaml", ".yml"];
+
+/// The drop-ins in the order of their names.
+fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
+    let folder = drop_in_folder(config);
+    let fault = |e| Error::config(folder.display().to_string(), e);
+    let entries = match fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(fault(e)),
+    };
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(fault)?.path();
+        let name = path.to_string_lossy().to_ascii_lowercase();
+        if ENDINGS.iter().any(|ending| name.ends_with(ending)) && !path.is_dir() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// The keys that concern the responder, each as often as it is written, which RKE2 allows.
+struct Entries(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Entries {
+    fn deserialize<D: Deserializer<'de>>(yaml: D) -> Result<Self, D::Error> {
+        struct Pairs;
+
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = Entries;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a mapping of keys to values")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if is_ours(&key) {
+                        entries.push((key, map.next_value()?));
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        yaml.deserialize_map(Pairs)
+    }
+}

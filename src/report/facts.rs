@@ -1,0 +1,190 @@
+//! What is known of the cluster.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::cni::Cni;
+use super::os::Os;
+use crate::error::Error;
+use crate::kube::nodes::Node;
+use crate::kube::timestamp::Timestamp;
+use crate::kube::types::{GitVersion, NamespaceMeta};
+
+/// A required fact is a plain value, and a run without it ends; an optional one is a `Result`, and its absence costs
+/// only its own field of the report.
+#[derive(Debug)]
+pub struct Facts {
+    /// `gitVersion` of the API server.
+    pub version: GitVersion,
+    /// UID and age of the namespace `kube-system`, which are those of the cluster.
+    pub kube_system: NamespaceMeta,
+    /// Roles and OS of all nodes.
+    pub nodes: Tally,
+    /// The CNI, or why it is not known.
+    pub cni: Result<Cni, Error>,
+}
+
+impl Facts {
+    /// When the cluster begins to report, if it is younger than `grace_period`. One that was made in the future is
+    /// young; an unknown age is no reason to wait.
+    pub(crate) fn begins(&self, grace_period: Duration, now: Timestamp) -> Option<Timestamp> {
+        let begins = self.kube_system.creation_timestamp?.plus(grace_period);
+        (!grace_period.is_zero() && now < begins).then_some(begins)
+    }
+}
+
+/// The nodes, counted.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Tally {
+    /// Nodes that run `rke2 server` or `k3s server`: control plane, etcd or both.
+    pub servers: u64,
+    /// All other nodes.
+    pub agents: u64,
+    by_os: BTreeMap<Os, OsCount>,
+}
+
+/// The nodes of one OS, ordered as they compete for being the OS of the cluster.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+struct OsCount {
+    nodes: u64,
+    servers: u64,
+}
+
+impl Tally {
+    /// All nodes.
+    pub fn nodes(&self) -> u64 {
+        self.servers + self.agents
+    }
+
+    /// The OS of most nodes; ties go to that of more servers, then to the first of the alphabet. A list without nodes
+    /// has none.
+    pub fn os(&self) -> Option<Os> {
+        self.by_os
+            .iter()
+            .max_by(|(a_os, a), (b_os, b)| a.cmp(b).then(b_os.cmp(a_os)))
+            .map(|(os, _)| *os)
+    }
+}
+
+impl Extend<Node> for Tally {
+    fn extend<I: IntoIterator<Item = Node>>(&mut self, nodes: I) {
+        for node in nodes {
+            let os = self.by_os.entry(Os::of(&node.os_image)).or_default();
+            os.nodes += 1;
+            if node.server_roles.any() {
+                os.servers += 1;
+                self.servers += 1;
+            } else {
+                self.agents += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::nodes;
+
+    /// Counts nodes, each a server or not, with its osImage.
+    fn tally(nodes: &[(bool, &str)]) -> Tally {
+        let row = |(server, image): &(bool, &str)| {
+            let role = if *server { "etcd" } else { "<none>" };
+            serde_json::json!({"cells": [role, image]})
+        };
+        let rows: Vec<_> = nodes.iter().map(row).collect();
+        let columns = [
+            serde_json::json!({"name": "Roles"}),
+            serde_json::json!({"name": "OS-Image"}),
+        ];
+        let table =
+            serde_json::json!({"kind": "Table", "columnDefinitions": columns, "rows": rows});
+        nodes::read(table.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn servers_and_agents_are_all_nodes() {
+        let tally = tally(&[(true, "Ubuntu"), (false, "Ubuntu"), (false, "?")]);
+        assert_eq!((tally.servers, tally.agents, tally.nodes()), (1, 2, 3));
+    }
+
+    #[test]
+    fn the_os_is_that_of_most_nodes_then_of_more_servers_then_the_first() {
+        for (nodes, os) in [
+            (&[][..], None),
+            (
+                &[(true, "Ubuntu"), (false, "Wolfi"), (false, "Wolfi")],
+                Some("wolfi"),
+            ),
+            (
+                &[(true, "Ubuntu"), (false, "Debian GNU/Linux")],
+                Some("ubuntu"),
+            ),
+            (
+                &[(false, "Ubuntu"), (false, "Debian GNU/Linux")],
+                Some("debian"),
+            ),
+            (
+                &[(true, "?"), (true, "Windows"), (false, "?")],
+                Some("other"),
+            ),
+        ] {
+            assert_eq!(tally(nodes).os().map(Os::id), os, "{nodes:?}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_begins_to_report_when_its_grace_period_is_over() {
+        let time = |text: &str| Timestamp::try_from(text.to_owned()).unwrap();
+        let day = Duration::from_secs(86_400);
+        for (created, grace_period, now, begins) in [
+            (
+                Some("2026-11-22T12:00:00Z"),
+                day,
+                "2026-11-23T11:59:59Z",
+                true,
+            ),
+            (
+                Some("2026-11-22T12:00:00Z"),
+                day,
+                "2026-11-23T12:00:00Z",
+                false,
+            ),
+            (
+                Some("2026-11-22T12:00:00Z"),
+                Duration::ZERO,
+                "2026-11-22T12:00:00Z",
+                false,
+            ),
+            (
+                Some("2030-01-01T00:00:00Z"),
+                day,
+                "2026-11-23T12:00:00Z",
+                true,
+            ),
+            (
+                Some("2030-01-01T00:00:00Z"),
+                Duration::ZERO,
+                "2026-11-23T12:00:00Z",
+                false,
+            ),
+            (None, day, "2026-11-23T12:00:00Z", false),
+        ] {
+            let facts = Facts {
+                version: "v1.2.3".to_owned().try_into().unwrap(),
+                kube_system: NamespaceMeta {
+                    uid: uuid::Uuid::from_u128(7),
+                    creation_timestamp: created.map(time),
+                },
+                nodes: Tally::default(),
+                cni: Ok(Cni::new(None, None, false)),
+            };
+            let expected = begins.then(|| time(created.unwrap()).plus(day));
+            assert_eq!(
+                facts.begins(grace_period, time(now)),
+                expected,
+                "{created:?} {now}"
+            );
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! The order of a run.
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use crate::args::{self, Args, Cluster, Options, Preview};
+use crate::config::env::Env;
+use crate::config::switch::{Switch, opt_out_command, override_command};
+use crate::config::{Config, DEFAULT_ENDPOINT, File, duration};
+use crate::error::Error;
+use crate::kube::timestamp::Timestamp;
+use crate::kube::{Api, incluster, kubeconfig};
+use crate::log::Log;
+use crate::manifest::rke2::{self, Rke2Config};
+use crate::manifest::{self, output};
+use crate::report::cni::{self, Cni};
+use crate::report::explain::{self, Circumstances};
+use crate::report::facts::Facts;
+use crate::report::payload::Payload;
+use crate::{send, spread};
+
+/// What came of a command line.
+#[derive(Debug)]
+pub enum Outcome {
+    /// The report was accepted.
+    Accepted {
+        /// The variable of the proxy that it went through.
+        through: Option<&'static str>,
+        /// Why it has no `cni-plugin`.
+        without_cni: Option<Error>,
+        /// How reporting is turned off.
+        turn_off: String,
+    },
+    /// Reporting is off.
+    Disabled {
+        /// The setting that says so.
+        by: String,
+    },
+    /// The report was not accepted, or there was none, for a reason outside of this installation.
+    Missed {
+        /// Why.
+        reason: String,
+        /// The variable of the proxy that it went through.
+        through: Option<&'static str>,
+        /// Whether that is a failure.
+        strict: bool,
+    },
+    /// A run failed.
+    Failed(Error),
+    /// What was asked for was printed or written.
+    Printed,
+    /// A flag is wrong, or a command failed that a person typed.
+    Refused(Error),
+    /// There was nothing to print.
+    Unprinted(Error),
+    /// The cluster is younger than its grace period.
+    Young {
+        /// When it begins to report.
+        begins: String,
+        /// The setting that says so.
+        by: String,
+        /// How it reports at once.
+        send_at_once: String,
+        /// How reporting is turned off.
+        turn_off: String,
+    },
+}
+
+/// Does what the words behind the name of the program say.
+pub fn run(words: Vec<OsString>) -> Outcome {
+    match Args::parse(words) {
+        Ok(Args::Help) => print(args::HELP).unwrap_or_else(Outcome::Refused),
+        Ok(Args::Manifest(args)) => manifest(&args).unwrap_or_else(Outcome::Refused),
+        Ok(Args::Report(args)) => {
+            let failed = match args.preview {
+                Some(_) => Outcome::Unprinted,
+                None => Outcome::Failed,
+            };
+            report(args).unwrap_or_else(|error| match error {
+                Error::Args(_) => Outcome::Refused(error),
+                error => failed(error),
+            })
+        }
+        Ok(Args::Version) => print(VERSION).unwrap_or_else(Outcome::Refused),
+        Err(error) => Outcome::Refused(error),
+    }
+}
+
+const VERSION: &str = concat!("metrics-responder ", env!("CARGO_PKG_VERSION"), "\n");
+
+fn report(args: args::Report) -> Result<Outcome, Error> {
+    let env = Env::Process;
+    let file = File::read(args.config.as_deref());
+    let switch = Switch::find(&file, &env);
+    if let (None, Ok(Switch::Off { by })) = (args.preview, &switch) {
+        return Ok(Outcome::Disabled { by: by.clone() });
+    }
+    let options = args.options?;
+    let config = Config::load(file, switch?, &env, options.endpoint.as_deref())?;
+    if let Some(preview) = args.preview {
+        return show(preview, &config, &options, &env);
+    }
+    refuse_stray_reports(&options.cluster, &config)?;
+    let facts = match collect(&options, config.timeout, &env) {
+        Err(error) if error.is_outside() => {
+            return Ok(Outcome::Missed {
+                reason: error.to_string(),
+                through: None,
+                strict: options.strict,
+            });
+        }
+        facts => facts?,
+    };
+    let namespace = namespace(&options.cluster);
+    if let Some(begins) = facts.begins(config.grace_period.value, Timestamp::now()) {
+        return Ok(Outcome::Young {
+            begins: begins.to_string(),
+            by: config.grace_period.origin,
+            send_at_once: override_command(&namespace, "METRICS_RESPONDER_GRACE_PERIOD=0s"),
+            turn_off: opt_out_command(&namespace),
+        });
+    }
+    let payload = Payload::from(&facts).to_json()?;
+    print(&format!("{payload}\n"))?;
+    let wait = spread::wait(&facts.kube_system.uid, config.spread);
+    if !wait.is_zero() {
+        pause(wait, &namespace, options.log());
+        // Whoever has turned it off meanwhile is heeded.
+        if let Switch::Off { by } = Switch::find(&File::read(args.config.as_deref()), &env)? {
+            return Ok(Outcome::Disabled { by });
+        }
+    }
+    let through = config.target.proxy.as_ref().map(|via| via.variable);
+    Ok(
+        match send::post(&config.target, payload.as_bytes(), options.log()) {
+            Ok(()) => Outcome::Accepted {
+                through,
+                without_cni: facts.cni.err(),
+                turn_off: opt_out_command(&namespace),
+            },
+            Err(reason) => Outcome::Missed {
+                reason: format!("{}: {reason}", config.target),
+                through,
+                strict: options.strict,
+            },
+        },
+    )
+}
+
+/// From outside a cluster, only an endpoint that somebody set gets anything: a first try must not end in the
+/// maintainers' statistics.
+fn refuse_stray_reports(cluster: &Cluster, config: &Config) -> Result<(), Error> {
+    match cluster {
+        Cluster::Kubeconfig(_) | Cluster::Recorded(_) if !config.target.chosen => {
+            Err(Error::Args(format!(
+                "--recorded and --kubeconfig do not send to {DEFAULT_ENDPOINT}: add --dry-run or --endpoint URL"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads the cluster.
+fn collect(options: &Options, budget: Duration, env: &Env) -> Result<Facts, Error> {
+    let api = open(&options.cluster, env, budget, options.log())?;
+    Ok(Facts {
+        version: api.version()?,
+        kube_system: api.kube_system()?.metadata,
+        nodes: api.nodes()?,
+        cni: cni(&api),
+    })
+}
+
+fn cni(api: &Api) -> Result<Cni, Error> {
+    let primary = api.first_daemonset(cni::PRIMARY, |row| row.daemonset)?;
+    let meta = api.first_daemonset(cni::META, |row| row.daemonset)?;
+    let flannel = Cni::may_be_flannel(primary) && api.nodes_show_flannel()?;
+    Ok(Cni::new(meta, primary, flannel))
+}
+
+/// The API of a cluster, to be read within `budget` from now.
+pub fn open(cluster: &Cluster, env: &Env, budget: Duration, log: Log) -> Result<Api, Error> {
+    let access = match cluster {
+        Cluster::Own(service_account) => incluster::access(env, service_account)?,
+        Cluster::Kubeconfig(file) => kubeconfig::access(file)?,
+        Cluster::Recorded(folder) => return Api::recorded(folder, log),
+    };
+    Ok(Api::live(access, budget, log))
+}
+
+/// The namespace in which the responder runs, as far as is known.
+fn namespace(cluster: &Cluster) -> String {
+    match cluster {
+        Cluster::Own(service_account) => incluster::namespace(service_account),
+        Cluster::Kubeconfig(_) | Cluster::Recorded(_) => "kube-system".to_owned(),
+    }
+}
+
+fn pause(wait: Duration, namespace: &str, log: Log) {
+    let stop = format!(
+        "kubectl -n {namespace} delete job -l app.kubernetes.io/name=rke2-metrics-responder"
+    );
+    log.info(
+        "waiting before sending; deleting the Job stops it",
+        &[("wait", &duration::text(wait)), ("stop", &stop)],
+    );
+    thread::sleep(wait);
+}
+
+/// Prints the report of any cluster, also of one that sends none.
+fn show(preview: Preview, config: &Config, options: &Options, env: &Env) -> Result<Outcome, Error> {
+    let facts = collect(options, config.timeout, env)?;
+    let payload = Payload::from(&facts).to_json()?;
+    match preview {
+        Preview::Prose => {
+            let circumstances = Circumstances {
+                config,
+                namespace: &namespace(&options.cluster),
+                outside: !matches!(options.cluster, Cluster::Own(_)),
+                now: Timestamp::now(),
+            };
+            print(&explain::text(&payload, &facts, &circumstances))
+        }
+        Preview::Bytes => {
+            if let Switch::Off { by } = &config.switch {
+                options
+                    .log()
+                    .info("reporting is disabled, a run sends nothing", &[("by", by)]);
+            }
+            if let Err(error) = &facts.cni {
+                let reason = error.to_string();
+                options
+                    .log()
+                    .info("the report has no cni-plugin", &[("reason", &reason)]);
+            }
+            print(&format!("{payload}\n"))
+        }
+    }
+}
+
+fn manifest(args: &args::Manifest) -> Result<Outcome, Error> {
+    let written = args.output.is_some();
+    let found = rke2::find(
+        args.rke2_config.as_deref(),
+        &Env::Process,
+        Path::new("/"),
+        written,
+    )?;
+    let config = match found {
+        Some(file) => Rke2Config::read(&file)?,
+        None => Rke2Config::default(),
+    };
+    let text = manifest::render(&config, args.image.as_deref())?;
+    let Some(file) = &args.output else {
+        return print(&text);
+    };
+    let what = if output::write(file, &text)? {
+        "written"
+    } else {
+        "up to date"
+    };
+    let state = if config.is_enabled() { "on" } else { "off" };
+    print(&format!(
+        "{}: {what}, reporting is {state}\n",
+        file.display()
+    ))
+}
+
+fn print(text: &str) -> Result<Outcome, Error> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|e| Error::write("standard output", e))?;
+    Ok(Outcome::Printed)
+}

@@ -1,0 +1,420 @@
+//! Control: every way to turn reporting off, the first day of grace, and the previews, which need neither.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use metrics_responder::internals::{Timestamp, opt_out_command};
+use proptest::prelude::*;
+use support::api::{self, Handled};
+use support::run::{Pod, Run, bare, bare_with, scene};
+use support::server::{Server, closed_port};
+use support::{cluster, expected};
+
+const CLUSTER: &str = "rke2-canal-ha";
+
+/// A spread that makes this cluster wait for 1.9 seconds.
+const WAIT: &str = "2s";
+
+fn assert_disabled(run: &Run, by: &str) {
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    assert_eq!(run.lines().len(), 1, "{run:?}");
+    assert!(run.stderr.starts_with("level=info "), "{run:?}");
+    assert_eq!(
+        run.logged("msg").as_deref(),
+        Some("reporting is disabled, nothing was sent")
+    );
+    assert!(run.logged("by").unwrap().ends_with(by), "{run:?}");
+}
+
+/// One of the opt-outs, with what the log names.
+#[derive(Clone, Copy, Debug)]
+enum OptOut {
+    Env(&'static str, &'static str),
+    /// A line of the file.
+    File(&'static str),
+}
+
+impl OptOut {
+    fn by(self) -> &'static str {
+        match self {
+            Self::Env(name, _) => name,
+            Self::File(_) => "config.yaml: enabled",
+        }
+    }
+}
+
+fn opt_out() -> impl Strategy<Value = OptOut> {
+    let lines = [
+        "enabled: false",
+        "enabled: no",
+        "enabled: off",
+        "enabled: 0",
+        "enabled: \"false\"",
+        "enabled: 'No'",
+        "\"enabled\": FALSE # by the admin",
+    ];
+    prop_oneof![
+        prop::sample::select(vec!["1", "true", "yes please"])
+            .prop_map(|v| OptOut::Env("DO_NOT_TRACK", v)),
+        prop::sample::select(vec!["false", "no", "OFF", "0", "\"false\""])
+            .prop_map(|v| OptOut::Env("METRICS_RESPONDER_ENABLED", v)),
+        prop::sample::select(lines.to_vec()).prop_map(OptOut::File),
+    ]
+}
+
+/// Settings of which most are wrong.
+fn environment() -> impl Strategy<Value = Vec<(&'static str, String)>> {
+    let names = [
+        "METRICS_RESPONDER_ENDPOINT",
+        "METRICS_RESPONDER_ALLOW_HTTP",
+        "METRICS_RESPONDER_CA_FILE",
+        "METRICS_RESPONDER_SPREAD",
+        "METRICS_RESPONDER_GRACE_PERIOD",
+        "METRICS_RESPONDER_TIMEOUT",
+        "METRICS_RESPONDER_ENABLE",
+        "HTTPS_PROXY",
+        "NO_PROXY",
+        "KUBERNETES_SERVICE_HOST",
+        "KUBERNETES_SERVICE_PORT",
+    ];
+    let value = prop_oneof![
+        "[!-~]{1,12}",
+        Just("socks5://acme".to_owned()),
+        Just("10m".to_owned())
+    ];
+    prop::collection::vec((prop::sample::select(names.to_vec()), value), 0..4)
+}
+
+fn lines() -> impl Strategy<Value = Vec<String>> {
+    let line = prop_oneof![
+        Just("endpoint: https://acme.example".to_owned()),
+        Just("endpont: https://acme.example".to_owned()),
+        Just("\tspread: 1s".to_owned()),
+        Just("spread: [".to_owned()),
+        Just("enabled: maybe".to_owned()),
+        Just("enabled: true".to_owned()),
+        Just("---".to_owned()),
+        Just("- a list".to_owned()),
+        Just("a: &a [*a, *a]".to_owned()),
+        "[ -~]{0,30}",
+    ];
+    prop::collection::vec(line, 0..4)
+}
+
+fn flags() -> impl Strategy<Value = Vec<String>> {
+    let flags = [
+        "--dryrun",
+        "send",
+        "--strict",
+        "-v",
+        "--endpoint=nonsense",
+        "--endpoint",
+        "--recorded=/nowhere",
+        "--kubeconfig=/nowhere",
+        "--config",
+        "--",
+        "-x",
+    ];
+    let flag = prop::sample::select(flags.map(str::to_owned).to_vec());
+    prop::collection::vec(flag, 0..4)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn with_an_opt_out_nothing_else_matters(
+        opt_out in opt_out(),
+        environment in environment(),
+        before in lines(),
+        after in lines(),
+        flags in flags(),
+    ) {
+        let pod = Pod::new();
+        let api = api::serve(pod.authority.server(), &cluster(CLUSTER));
+        let endpoint = Server::accepting(Some(pod.authority.server()));
+        let mut pod = pod.api(api.port).endpoint(&endpoint.https());
+        for (name, value) in &environment {
+            pod = pod.env(name, value);
+        }
+        let mut file = before;
+        match opt_out {
+            OptOut::Env(name, value) => pod = pod.env(name, value),
+            OptOut::File(line) => file.push(line.to_owned()),
+        }
+        file.extend(after);
+        let pod = pod.config(&(file.join("\n") + "\n")).args(flags.iter().map(String::as_str));
+        let run = pod.run();
+        assert_disabled(&run, opt_out.by());
+        prop_assert_eq!((api.connections(), endpoint.connections()), (0, 0));
+    }
+}
+
+#[test]
+fn an_opt_out_stands_beside_a_configuration_that_cannot_be_read() {
+    let (pod, ..) = scene(CLUSTER);
+    let pod = pod
+        .config_at("/nowhere/config.yaml")
+        .env("DO_NOT_TRACK", "1");
+    assert_disabled(&pod.run(), "DO_NOT_TRACK");
+    let (pod, ..) = scene(CLUSTER);
+    let large = "enabled: false\n".to_owned() + &"# acme\n".repeat(50_000);
+    assert_disabled(&pod.config(&large).run(), "config.yaml: enabled");
+}
+
+#[test]
+fn a_variable_goes_before_the_file() {
+    let (pod, _, endpoint) = scene(CLUSTER);
+    let config = String::from_utf8(pod.config_text().to_owned()).unwrap();
+    let pod = pod.config(&(config + "enabled: false\n"));
+    let run = pod.env("METRICS_RESPONDER_ENABLED", "true").run();
+    assert_eq!((run.code, endpoint.seen().len()), (Some(0), 1), "{run:?}");
+}
+
+/// Starts a run, and hands over once it waits.
+fn waiting(pod: &Pod) -> support::run::Waiting {
+    let mut child = pod.start();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut report = String::new();
+    stdout.read_line(&mut report).unwrap();
+    support::run::Waiting { child, report }
+}
+
+#[test]
+fn an_opt_out_during_the_wait_is_heeded() {
+    let (pod, _, endpoint) = scene(CLUSTER);
+    let pod = pod.env("METRICS_RESPONDER_SPREAD", WAIT);
+    let waiting = waiting(&pod);
+    assert_eq!(waiting.report, expected(&cluster(CLUSTER)) + "\n");
+    fs::write(
+        pod.folder.path().join("config.yaml"),
+        "enabled: no\nbroken: [\n",
+    )
+    .unwrap();
+    let run = support::run::finish(waiting.child);
+    assert_eq!((run.code, run.lines().len()), (Some(0), 2), "{run:?}");
+    assert_eq!(
+        run.logged("msg").as_deref(),
+        Some("reporting is disabled, nothing was sent")
+    );
+    assert_eq!(endpoint.connections(), 0);
+}
+
+#[test]
+fn a_word_that_is_not_understood_after_the_wait_sends_nothing() {
+    let (pod, _, endpoint) = scene(CLUSTER);
+    let pod = pod.env("METRICS_RESPONDER_SPREAD", WAIT);
+    let waiting = waiting(&pod);
+    fs::write(pod.folder.path().join("config.yaml"), "enabled: maybe\n").unwrap();
+    let run = support::run::finish(waiting.child);
+    assert_eq!((run.code, endpoint.connections()), (Some(2), 0), "{run:?}");
+}
+
+#[test]
+fn previews_show_the_report_of_a_disabled_installation() {
+    for name in ["DO_NOT_TRACK", "METRICS_RESPONDER_ENABLED"] {
+        let value = if name == "DO_NOT_TRACK" { "1" } else { "off" };
+        let recording = cluster(CLUSTER);
+        let recording = recording.to_str().unwrap();
+        let run = bare_with(&["--dry-run", "--recorded", recording], &[(name, value)]);
+        assert_eq!(
+            (run.code, run.stdout.as_str()),
+            (Some(0), &*(expected(&cluster(CLUSTER)) + "\n"))
+        );
+        assert_eq!(
+            (run.lines().len(), run.logged("by").as_deref()),
+            (1, Some(name)),
+            "{run:?}"
+        );
+        let run = bare_with(&["--explain", "--recorded", recording], &[(name, value)]);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+        assert!(
+            run.stdout
+                .contains(&format!("Why    reporting is off: {name}\n")),
+            "{run:?}"
+        );
+        assert!(!run.stdout.contains("\nOff "), "{run:?}");
+    }
+}
+
+#[test]
+fn a_preview_that_cannot_be_printed_is_a_failure() {
+    for (preview, reason) in [
+        (
+            "--dry-run",
+            "GET /version: Connection refused (os error 111)",
+        ),
+        (
+            "--explain",
+            "GET /version: Connection refused (os error 111)",
+        ),
+    ] {
+        let (pod, ..) = scene(CLUSTER);
+        let run = pod.api(closed_port()).args([preview]).run();
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+        assert_eq!(run.lines().len(), 1);
+        assert_eq!(
+            run.logged("msg").as_deref(),
+            Some("there is no report to print")
+        );
+        assert_eq!(run.logged("reason").as_deref(), Some(reason));
+    }
+    let (pod, ..) = scene(CLUSTER);
+    let run = pod.config("spread: soon\n").args(["--dry-run"]).run();
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+}
+
+#[test]
+fn contradictions_are_refused() {
+    for args in [
+        &["--dry-run", "--explain", "--recorded", "x"][..],
+        &["--dry-run", "--recorded", "x", "--kubeconfig", "y"],
+    ] {
+        let run = bare(args);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+        assert!(run.stderr.starts_with("metrics-responder: ") && run.stderr.contains("exclude"));
+    }
+}
+
+/// The scene, in a cluster with this creationTimestamp.
+fn born(timestamp: &str) -> (Pod, Server) {
+    let pod = Pod::new();
+    let text =
+        fs::read_to_string(cluster(CLUSTER).join("api/v1/namespaces/kube-system.json")).unwrap();
+    let mut namespace: serde_json::Value = serde_json::from_str(&text).unwrap();
+    namespace["metadata"]["creationTimestamp"] = serde_json::from_str(timestamp).unwrap();
+    let body = namespace.to_string();
+    let api = api::serve_with(
+        pod.authority.server(),
+        &cluster(CLUSTER),
+        move |request, connection| {
+            if !request.target.starts_with("/api/v1/namespaces/") {
+                return Ok(Handled::No);
+            }
+            connection.reply(200, &body).map(|()| Handled::Yes)
+        },
+    );
+    let endpoint = Server::accepting(Some(pod.authority.server()));
+    let pod = pod.api(api.port).endpoint(&endpoint.https());
+    (pod.env("METRICS_RESPONDER_GRACE_PERIOD", "24h"), endpoint)
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    i64::try_from(now.as_secs()).unwrap()
+}
+
+fn quoted(seconds: i64) -> String {
+    format!("\"{}\"", Timestamp::at(seconds))
+}
+
+#[test]
+fn a_young_cluster_sends_nothing_and_says_until_when() {
+    let created = now() - 3600;
+    let (pod, endpoint) = born(&quoted(created));
+    let run = pod.run();
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
+    assert_eq!(
+        (run.lines().len(), endpoint.connections()),
+        (1, 0),
+        "{run:?}"
+    );
+    assert!(run.logged("msg").unwrap().contains("too young"), "{run:?}");
+    let begins = Timestamp::at(created + 24 * 3600).to_string();
+    assert_eq!(run.logged("begins"), Some(begins));
+    assert_eq!(
+        run.logged("by").as_deref(),
+        Some("METRICS_RESPONDER_GRACE_PERIOD")
+    );
+    assert_eq!(run.logged("turn_off"), Some(opt_out_command("kube-system")));
+    let at_once = opt_out_command("kube-system").replace("ENABLED=false", "GRACE_PERIOD=0s");
+    assert_eq!(run.logged("send_at_once"), Some(at_once));
+
+    let run = pod.args(["--dry-run"]).run();
+    assert_eq!(run.stdout, expected(&cluster(CLUSTER)) + "\n", "{run:?}");
+    let (pod, _) = born(&quoted(now() - 3600));
+    let run = pod.args(["--explain"]).run();
+    let from = run
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("From   "))
+        .unwrap();
+    assert!(
+        from.contains("younger than 24h (METRICS_RESPONDER_GRACE_PERIOD)"),
+        "{from}"
+    );
+}
+
+#[test]
+fn a_cluster_sends_when_it_is_old_enough_or_of_unknown_age() {
+    for (timestamp, sent) in [
+        (quoted(now() - 25 * 3600), 1),
+        ("null".to_owned(), 1),
+        (quoted(now() + 3600), 0),
+        ("\"2100-01-01T00:00:00+01:00\"".to_owned(), 0),
+    ] {
+        let (pod, endpoint) = born(&timestamp);
+        let run = pod.run();
+        assert_eq!(
+            (run.code, endpoint.seen().len()),
+            (Some(0), sent),
+            "{timestamp}: {run:?}"
+        );
+    }
+    let (pod, endpoint) = born(&quoted(now() + 3600));
+    let run = pod.env("METRICS_RESPONDER_GRACE_PERIOD", "0s").run();
+    assert_eq!((run.code, endpoint.seen().len()), (Some(0), 1), "{run:?}");
+}
+
+#[test]
+fn a_timestamp_that_is_none_is_not_an_answer_of_kubernetes() {
+    for timestamp in ["\"yesterday\"", "\"\"", "7", "\"2026-11-22\""] {
+        let (pod, endpoint) = born(timestamp);
+        let run = pod.run();
+        assert_eq!(
+            (run.code, endpoint.connections()),
+            (Some(1), 0),
+            "{timestamp}: {run:?}"
+        );
+        assert!(
+            run.logged("reason")
+                .unwrap()
+                .contains("not an answer of Kubernetes"),
+            "{run:?}"
+        );
+    }
+}
+
+/// What cannot be printed is not sent: the log has to show whatever leaves.
+#[test]
+fn a_report_that_cannot_be_printed_is_not_sent() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let (pod, _, endpoint) = scene(CLUSTER);
+    let full = fs::OpenOptions::new()
+        .write(true)
+        .open("/dev/full")
+        .unwrap();
+    let mut command = pod.command();
+    let run = support::run::finish(command.stdout(full).spawn().unwrap());
+    assert_eq!((run.code, endpoint.connections()), (Some(1), 0), "{run:?}");
+    let reason = run.logged("reason").unwrap();
+    assert_eq!(
+        reason,
+        "standard output: No space left on device (os error 28)"
+    );
+    assert!(run.took < Duration::from_secs(20));
+}

@@ -1,0 +1,128 @@
+//! The example `record`, with which a contributor saves a cluster for `testdata`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod support;
+
+#[path = "record/record.rs"]
+mod example;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use example::record;
+use metrics_responder::internals::{Cluster, Env};
+use serde_json::Value;
+use support::api;
+use support::run::{Pod, bare};
+use support::server::closed_port;
+use support::{Folder, cluster, clusters, expected};
+
+/// Every file below a folder, with its text.
+fn files(folder: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            found.push((
+                path.display().to_string(),
+                fs::read_to_string(&path).unwrap(),
+            ));
+        }
+    }
+    found
+}
+
+fn without_uuid(report: &str) -> Value {
+    let mut report: Value = serde_json::from_str(report).unwrap();
+    let uuid = report["extraTagInfo"]["clusteruuid"].take();
+    assert_eq!(uuid.as_str().unwrap().len(), 36);
+    report
+}
+
+/// The pod's own cluster, and the environment that leads to it.
+fn own(pod: &Pod, port: u16) -> (Cluster, Env) {
+    let env = [
+        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
+        ("KUBERNETES_SERVICE_PORT", &*port.to_string()),
+    ];
+    (Cluster::Own(pod.folder.path().join("sa")), Env::of(&env))
+}
+
+fn dry_run(recording: &Path) -> String {
+    bare(&["--dry-run", "--recorded", recording.to_str().unwrap()]).stdout
+}
+
+#[test]
+fn a_recording_is_harmless_and_replays_to_the_same_payload() {
+    for path in clusters() {
+        let pod = Pod::new();
+        let api = api::serve(pod.authority.server(), &path);
+        let target: PathBuf = pod.folder.path().join("recording");
+        let (cluster, env) = own(&pod, api.port);
+        let told = record(&cluster, &env, &target).unwrap();
+        assert!(told.contains("osImage"), "{told}");
+
+        let original = expected(&path);
+        let uuid: Value = serde_json::from_str(&original).unwrap();
+        let uuid = uuid["extraTagInfo"]["clusteruuid"].as_str().unwrap();
+        for (name, text) in files(&target) {
+            let all = format!("{name}{text}");
+            for forbidden in [
+                "acme-canary",
+                "192.0.2.",
+                uuid,
+                "docker.io",
+                "node-args",
+                "creationTimestamp",
+            ] {
+                assert!(!all.contains(forbidden), "{name}: {forbidden}");
+            }
+        }
+        // Once from the Table, once from the typed list; and always the same.
+        let replay = dry_run(&target);
+        assert_eq!(without_uuid(&replay), without_uuid(&original));
+        fs::remove_file(target.join("api/v1/nodes.table.json")).unwrap();
+        assert_eq!(dry_run(&target), replay);
+        let again = Folder::new();
+        record(&Cluster::Recorded(path), &Env::of(&[]), again.path()).unwrap();
+        assert_eq!(dry_run(again.path()), replay);
+    }
+}
+
+#[test]
+fn a_recording_overwrites_nothing() {
+    let folder = Folder::new();
+    folder.write("mine", "mine");
+    let error = record(
+        &Cluster::Recorded(cluster("kind")),
+        &Env::of(&[]),
+        folder.path(),
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(
+        error.ends_with("not empty, and nothing is overwritten"),
+        "{error}"
+    );
+    assert_eq!(files(folder.path()).len(), 1);
+}
+
+#[test]
+fn a_recording_of_a_cluster_that_is_not_there_is_a_failure() {
+    let pod = Pod::new();
+    let target = pod.folder.path().join("x");
+    let (cluster, env) = own(&pod, closed_port());
+    let error = record(&cluster, &env, &target).unwrap_err().to_string();
+    assert!(
+        error.contains("Connection refused") && !target.exists(),
+        "{error}"
+    );
+}
