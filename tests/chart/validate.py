@@ -15,7 +15,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "deploy/chart"
-CASES = ROOT / ".ci/deploy/cases"
+CASES = ROOT / "tests/chart/cases"
 NAME = "rke2-metrics-responder"
 NAMESPACE = "kube-system"
 CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding"}
@@ -40,7 +40,7 @@ TOLERATED = [
 
 @dataclass
 class Case:
-    """What a values file of .ci/deploy/cases must lead to, where it differs from the defaults."""
+    """What a values file of tests/chart/cases must lead to, where it differs from the defaults."""
 
     kinds: list = field(default_factory=lambda: ENABLED)
     image: str = f"docker.io/{IMAGE}"
@@ -164,7 +164,7 @@ def equal(what, found, expected):
 
 
 def helm(*args):
-    command = [str(ROOT / ".ci/deploy/helm"), *map(str, args)]
+    command = [str(ROOT / "deploy/helm"), *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

@@ -55,7 +55,7 @@ def main(program):
             values_file.write_text(yaml.safe_dump(values))
             printed = objects(run(program, "manifest", "--rke2-config", config_file))
             rendered = objects(
-                run(".ci/deploy/helm", "template", "rke2-metrics-responder", "deploy/chart",
+                run("deploy/helm", "template", "rke2-metrics-responder", "deploy/chart",
                     "--namespace", "kube-system", "--values", values_file)
             )
         if printed != rendered:
