@@ -1,7 +1,7 @@
-"""Loads two weeks of generated reports into InfluxDB and holds every query of deploy/receiver to numbers
-that are computed here from the same reports, without InfluxDB.
+"""Tests deploy/receiver with a real InfluxDB: loads two weeks of generated reports, runs every query, and
+compares the results with numbers computed here from the same reports, without InfluxDB.
 
-Each check that fails is printed; the last line counts them all.
+Usage: queries.py INFLUXD. Prints each failed check, and at the end the number of checks.
 """
 
 import json
@@ -18,13 +18,14 @@ import urllib.parse
 import urllib.request
 import uuid
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIVER = ROOT / "deploy/receiver"
+README = (RECEIVER / "README.md").read_text()
 QUERIES = (RECEIVER / "queries.influxql").read_text()
 DASHBOARD = json.loads((RECEIVER / "grafana-dashboard.json").read_text())
 SCHEMA = json.loads((RECEIVER / "request-schema.json").read_text())
@@ -37,15 +38,27 @@ START = 1704067200
 PERIODS = 42
 END = START + PERIODS * PERIOD
 
-# What a report may carry. "newcni" and "neweros" stand for words younger than the continuous queries.
-VERSIONS = [f"v1.{minor}.{patch}+{suffix}" for minor in (34, 35, 36) for patch in (1, 2) for suffix in ("rke2r1", "k3s1")]
-CNIS = ["canal"] * 6 + ["cilium"] * 3 + ["calico"] * 2 + ["flannel", "multus,canal", "multus,cilium", "unknown", "aws-vpc-cni", "newcni", "multus,newcni"]
-SYSTEMS = ["sles"] * 4 + ["ubuntu"] * 4 + ["sl-micro", "sle-micro", "rhel", "rocky", "sles_sap", "opensuse-leap", "other", "alpine", "neweros"]
+
+def columns_of(measurement):
+    """The columns that the continuous queries write into this measurement, without "rest"."""
+    columns = re.findall(r'count\("n"\) AS "([^"]+)" INTO "history"\."(\w+)"', QUERIES)
+    return {column for column, into in columns if into == measurement} - {"rest"}
+
+
+# The values of a report. Every word with a continuous query occurs, with and without multus; the common ones
+# more often. "newcni", "neweros" and "alpine" have none.
+VERSIONS = [
+    f"v1.{minor}.{patch}+{suffix}" for minor in (34, 35, 36) for patch in (1, 2) for suffix in ("rke2r1", "k3s1")
+]
+PRIMARIES = [*sorted(columns_of("clusters_by_cni")), "newcni"]
+CNIS = ["canal"] * 12 + ["cilium"] * 6 + ["calico"] * 4 + PRIMARIES + [f"multus,{cni}" for cni in PRIMARIES]
+SYSTEMS = ["sles"] * 8 + ["ubuntu"] * 8 + sorted(columns_of("clusters_by_os")) + ["alpine", "neweros"]
 SIZES = [1, 1, 2, 3, 3, 3, 4, 5, 6, 10, 11, 30, 50, 51, 120, 200, 201, 1000, 1001, 4000]
 PLACES = [None, ("San Jose", "United States", "US"), ("Nuremberg", "Germany", "DE"), ("", "Japan", "JP")]
 
 
 # The reports. ------------------------------------------------------------------------------------------------
+
 
 @dataclass(frozen=True)
 class Report:
@@ -60,9 +73,13 @@ class Report:
 
     def line(self):
         """The point as upgrade-responder writes it; an empty tag is not stored."""
-        tags = {"app_version": self.version, "clusteruuid": self.cluster, "kubernetes_version": self.version.split("+")[0]}
+        tags = {
+            "app_version": self.version,
+            "clusteruuid": self.cluster,
+            "kubernetes_version": self.version.split("+")[0],
+        }
         if self.place:
-            tags |= dict(zip(("city", "country", "country_isocode"), self.place))
+            tags |= dict(zip(("city", "country", "country_isocode"), self.place, strict=True))
         fields = [
             f"agent_node_count={self.nodes - self.servers}",
             f'cni_plugin="{self.cni}"',
@@ -77,7 +94,7 @@ class Report:
 
 
 def generate(clusters=300, seed=20240101):
-    """Two weeks of clusters that report every 8 hours, come and go, fail to report, and change."""
+    """Two weeks of clusters that report every 8 hours, are created and deleted, miss reports, and change."""
     rng = random.Random(seed)
     reports = []
     for _ in range(clusters):
@@ -95,7 +112,7 @@ def generate(clusters=300, seed=20240101):
         first = rng.randrange(PERIODS) if rng.random() < 0.15 else 0
         last = rng.randrange(PERIODS) if rng.random() < 0.15 else PERIODS
         lost = 0.9 if rng.random() < 0.05 else 0.05
-        # A CronJob's schedule follows its cluster's time zone; the wait before sending is the cluster's own.
+        # A cluster can have another schedule; the wait before sending depends on its UUID.
         shift = rng.choice([0, 0, 0, 1, 2, 5, 5.5, 7]) * HOUR + rng.randrange(600)
         for period in range(first, last):
             if rng.random() < 0.02:
@@ -114,7 +131,7 @@ def generate(clusters=300, seed=20240101):
             at = START + period * PERIOD + shift + rng.randrange(5)
             current = replace(current, time=int(at * 10**9) + rng.randrange(10**9))
             reports.append(current)
-            # Somebody starts the Job by hand: the same again, or with another CNI.
+            # Somebody starts the Job by hand: the same report again, or one with another CNI.
             if rng.random() < 0.05:
                 current = replace(current, time=current.time + rng.randrange(1, 600 * 10**9))
                 if rng.random() < 0.3:
@@ -124,7 +141,7 @@ def generate(clusters=300, seed=20240101):
 
 
 def last_of_each(reports, begin, end):
-    """Each cluster once: its last report of the window."""
+    """The last report of each cluster in the window."""
     last = {}
     for report in reports:
         if begin * 10**9 <= report.time < end * 10**9 and (
@@ -134,7 +151,8 @@ def last_of_each(reports, begin, end):
     return list(last.values())
 
 
-# What each row should say, from the reports alone. -----------------------------------------------------------
+# The expected results, from the reports alone. ---------------------------------------------------------------
+
 
 def median(numbers):
     numbers, middle = sorted(numbers), len(numbers) // 2
@@ -142,7 +160,7 @@ def median(numbers):
 
 
 def percentile(numbers, percent):
-    """The nearest rank, as InfluxQL defines it."""
+    """By nearest rank, as InfluxQL defines it."""
     rank = int(len(numbers) * percent / 100 + 0.5) - 1
     return sorted(numbers)[rank] if 0 <= rank < len(numbers) else None
 
@@ -175,18 +193,24 @@ def size(nodes):
 
 
 def listed(words):
-    """Words that have no column of their own count as rest."""
+    """Maps words without a column of their own to "rest"."""
     return lambda word: word if word in words else "rest"
 
 
-def columns_of(measurement):
-    return {column for column, into in re.findall(r'count\("n"\) AS "([^"]+)" INTO "history"\."(\w+)"', QUERIES) if into == measurement} - {"rest"}
+HISTORY = (
+    "fleet",
+    "clusters_by_version",
+    "clusters_by_cni",
+    "clusters_by_os",
+    "clusters_by_size",
+    "clusters_a_week",
+)
 
 
 def history(reports):
-    """measurement → {(tag value, time): row}, as the continuous queries should have written it."""
+    """measurement → {(tag value, time): row}, as the continuous queries should write it."""
     cni, system = listed(columns_of("clusters_by_cni")), listed(columns_of("clusters_by_os"))
-    tables = {name: {} for name in ("fleet", "clusters_by_version", "clusters_by_cni", "clusters_by_os", "clusters_by_size", "clusters_a_week")}
+    tables = {name: {} for name in HISTORY}
     for begin in range(START, END, PERIOD):
         once = last_of_each(reports, begin, begin + PERIOD)
         if not once:
@@ -205,8 +229,10 @@ def history(reports):
 
 # InfluxDB. ---------------------------------------------------------------------------------------------------
 
+
 class Influx:
-    def __init__(self, port):
+    def __init__(self, folder, port, rpc):
+        self.folder, self.rpc = folder, f"127.0.0.1:{rpc}"
         self.url = f"http://127.0.0.1:{port}"
 
     def post(self, path, parameters, body):
@@ -218,7 +244,7 @@ class Influx:
             return error.code, error.read().decode()
 
     def results(self, text, database=DATABASE):
-        """One result of each statement, as the README's curl gets them."""
+        """The result of each statement, requested as the README's curl does."""
         _, body = self.post("/query", {"db": database, "epoch": "s"}, urllib.parse.urlencode({"q": text}).encode())
         reply = json.loads(body)
         return reply.get("results") or [{"error": reply.get("error")}]
@@ -230,18 +256,36 @@ class Influx:
         return result.get("series", [])
 
     def rows(self, text, database=DATABASE):
-        """{(tag value, time): {column: value}}; a column without a value is left out."""
+        """{(tag value, time): {column: value}}, without the columns that have no value."""
         rows = {}
         for series in self.series(text, database):
             tag = "".join(series.get("tags", {}).values())
             for values in series["values"]:
-                row = dict(zip(series["columns"], values))
+                row = dict(zip(series["columns"], values, strict=True))
                 at = row.pop("time")
                 rows[tag, at] = {column: value for column, value in row.items() if value is not None}
         return rows
 
-    def write(self, lines, database=DATABASE):
-        return self.post("/write", {"db": database, "precision": "ns"}, "\n".join(lines).encode())
+    def column(self, text, number=0):
+        return [values[number] for series in self.series(text) for values in series.get("values", [])]
+
+    def write(self, lines, database=DATABASE, **parameters):
+        parameters = {"db": database, "precision": "ns", **parameters}
+        return self.post("/write", parameters, "\n".join(lines).encode())
+
+    def errors(self, text, database=DATABASE):
+        return [result["error"] for result in self.results(text, database) if "error" in result]
+
+    def everything(self):
+        """{(policy, measurement): its points, as a multiset}"""
+        measurements = self.column("SHOW MEASUREMENTS")
+        points = {}
+        for policy in self.column(f"SHOW RETENTION POLICIES ON {DATABASE}"):
+            for measurement in measurements:
+                for series in self.series(f'SELECT * FROM "{policy}"."{measurement}"'):
+                    named = [zip(series["columns"], values, strict=True) for values in series["values"]]
+                    points[policy, measurement] = Counter(frozenset(point) for point in named)
+        return points
 
 
 def free_port():
@@ -251,12 +295,12 @@ def free_port():
 
 
 @contextmanager
-def influxdb(influxd, folder, index, max_values_per_tag):
-    folder.mkdir()
-    port = free_port()
+def influxdb(influxd, folder, index="tsi1", max_values_per_tag=0):
+    folder.mkdir(exist_ok=True)
+    port, rpc = free_port(), free_port()
     (folder / "influxdb.conf").write_text(f"""
 reporting-disabled = true
-bind-address = "127.0.0.1:{free_port()}"
+bind-address = "127.0.0.1:{rpc}"
 [meta]
 dir = "{folder}/meta"
 [data]
@@ -265,9 +309,12 @@ wal-dir = "{folder}/wal"
 index-version = "{index}"
 max-values-per-tag = {max_values_per_tag}
 query-log-enabled = false
+cache-snapshot-write-cold-duration = "1s"
+compact-full-write-cold-duration = "1s"
+[retention]
+check-interval = "1s"
 [http]
 bind-address = "127.0.0.1:{port}"
-log-enabled = false
 [monitor]
 store-enabled = false
 [continuous_queries]
@@ -275,10 +322,10 @@ log-enabled = false
 run-interval = "1s"
 """)
     log = folder / "log"
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen([influxd, "-config", str(folder / "influxdb.conf")], stdout=output, stderr=output)
     try:
-        influx = Influx(port)
+        influx = Influx(folder, port, rpc)
         for _ in range(150):
             if process.poll() is not None:
                 sys.exit(f"influxd stopped:\n{log.read_text()}")
@@ -299,7 +346,15 @@ run-interval = "1s"
             process.wait()
 
 
+def wait_until(holds, seconds=30):
+    """Returns as soon as `holds` does; the check that follows says what is missing if it never does."""
+    deadline = time.monotonic() + seconds
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(0.2)
+
+
 # The files. --------------------------------------------------------------------------------------------------
+
 
 def named_queries():
     return dict(re.findall(r"^-- name: (.+)\n([^;]+);", QUERIES, re.M))
@@ -310,14 +365,14 @@ def continuous_queries():
 
 
 def between(select, begin, end):
-    """A continuous query's SELECT for one window, as the README says to fill in the past."""
+    """A continuous query's SELECT for one window, as the README says for a gap in the past."""
     head, group_by = re.fullmatch(r"(.*)(GROUP BY time\(.*)", select, re.S).groups()
     word = "AND" if "WHERE" in head.rpartition('"clusteruuid")')[2] else "WHERE"
     return f"{head} {word} time >= {begin}s AND time < {end}s {group_by}"
 
 
 def in_window(query, begin, end, version=".*", cni=".*", os=".*"):
-    """The query for one window and filter, whether it comes from the file or from the dashboard."""
+    """A query of the file or of the dashboard, for one window and one filter."""
     window = f"time >= {begin}s AND time < {end}s"
     query = query.replace("$timeFilter", window)
     query = re.sub(r"time > now\(\) - \w+", window, query)
@@ -339,7 +394,20 @@ def panels():
         yield from panel.get("panels", [])
 
 
+def readme(pattern):
+    """The numbers that the README has where `pattern` matches."""
+    found = re.search(pattern, re.sub(r"\s+", " ", README))
+    if not found:
+        raise ValueError(f"deploy/receiver/README.md has nothing like: {pattern}")
+    return [int(number.replace(",", "")) for number in found.groups()]
+
+
+def first_of(*paths):
+    return next(path for path in map(ROOT.joinpath, paths) if path.exists())
+
+
 # The checks. -------------------------------------------------------------------------------------------------
+
 
 class Checks:
     def __init__(self):
@@ -360,14 +428,16 @@ class Checks:
         self.equal(what, bool(got), True)
 
 
-def check_files(checks):
-    """What upgrade-responder demands of its two files when it starts."""
+def check_files(checks, reports):
+    """What upgrade-responder requires of its two files at its start, and the words of the client's tables."""
     tags, fields = SCHEMA["extraTagInfoSchema"], SCHEMA["extraFieldInfoSchema"]
     checks.equal("appVersion is a string", SCHEMA["appVersionSchema"]["dataType"], "string")
     checks.equal("tags are strings", {schema["dataType"] for schema in tags.values()}, {"string"})
-    checks.equal("types of fields", {schema["dataType"] for schema in fields.values()} - {"string", "float", "boolean"}, set())
+    types = {schema["dataType"] for schema in fields.values()}
+    checks.equal("types of fields", types - {"string", "float", "boolean"}, set())
     stored = {snake_case(key) for key in [*tags, *fields, "appVersion"]}
-    written = set(re.findall(r"[ ,]([a-z_]+)=", generate(1)[0].line())) - {"value", "city", "country", "country_isocode"}
+    own = {"value", "city", "country", "country_isocode"}
+    written = set(re.findall(r"[ ,]([a-z_]+)=", reports[0].line())) - own
     checks.equal("the generated reports have the schema's names", written, stored)
     asked = {word for _, select in continuous_queries() for word in re.findall(r'(?:last\(|, )"([a-z_]{2,})"', select)}
     checks.equal("the continuous queries ask for names of the schema", asked - stored, set())
@@ -376,23 +446,70 @@ def check_files(checks):
     for version in versions:
         checks.true("its name is a semantic version", re.fullmatch(r"v?\d+\.\d+\.\d+", version["name"]))
         checks.true("its date has a time zone", datetime.fromisoformat(version["releaseDate"]).tzinfo)
-    words = set(re.findall(r'"([a-z0-9_-]+)"', (ROOT / "src/cni.rs").read_text()))
-    checks.equal("the listed CNIs are words of src/cni.rs", columns_of("clusters_by_cni") - words, set())
-    words = set(re.findall(r'"([a-z0-9_-]+)"', (ROOT / "src/os.rs").read_text()))
-    checks.equal("the listed systems are words of src/os.rs", columns_of("clusters_by_os") - words, set())
+    for measurement, table in (("clusters_by_cni", "cni.rs"), ("clusters_by_os", "os.rs")):
+        words = set(re.findall(r'"([a-z0-9_-]+)"', first_of(f"src/report/{table}", f"src/{table}").read_text()))
+        checks.equal(f"{measurement} has words of {table}", columns_of(measurement) - words, set())
+    checks.equal("every CNI occurs in the reports", set(CNIS) - {r.cni for r in reports}, set())
+    checks.equal("every OS occurs in the reports", set(SYSTEMS) - {r.os for r in reports}, set())
+
+
+def check_numbers(checks):
+    """The arithmetic of the README, and the settings and measurements that it starts from."""
+    manifest = (ROOT / "deploy/upgrade-responder.yaml").read_text()
+    checks.true("three runs a day", re.search(r"schedule: \"?0 \*/8 \* \* \*", manifest))
+    checks.true("a spread of ten minutes", re.search(r"\bspread: \"?10m\b", manifest))
+    [grace] = readme(r"`gracePeriod: (\d+)h`")
+    checks.true("the manifest's grace period", re.search(rf"\bgracePeriod: \"?{grace}h\b", manifest))
+    period = PERIOD // HOUR
+    hours = [grace + period, grace + 2 * period]
+    checks.equal("the age at which a cluster appears", readme(r"(\d+) to (\d+) hours after its creation"), hours)
+
+    up, down = readme(r"takes ([\d,]+) bytes to the endpoint and ([\d,]+) back")
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) kB/s \| ([\d,]+) kB/s \|$", README, re.M)
+    rows = [[int(number.replace(",", "")) for number in row] for row in rows]
+    rates = [(clusters, clusters / 600) for clusters in (10**4, 10**5, 10**6)]
+    want = [[n, n, round(rate), round(rate * up / 1000), round(rate * down / 1000)] for n, rate in rates]
+    checks.equal("requests and bytes a second", rows, want)
+    # The length of an ECDSA signature varies by a few bytes from run to run.
+    documents = [*ROOT.glob("*.md"), *ROOT.glob(".github/*.md"), *ROOT.glob("deploy/*.md")]
+    measured = [m for d in documents for m in re.findall(r"([\d,]+) bytes sent, ([\d,]+) received", d.read_text())]
+    near = [
+        abs(int(m.replace(",", "")) / n - 1) < 0.02 for pair in measured for m, n in zip(pair, (up, down), strict=True)
+    ]
+    checks.true("the bytes on the wire are those of `just bench`", near and all(near))
+    [most] = readme(r"no second gets more than (\d+)")
+    checks.true("the fullest second is that of the test", f"<= {most} " in (ROOT / "tests/properties.rs").read_text())
+
+    days, shard = map(int, re.search(r"autogen.* DURATION (\d+)d SHARD DURATION (\d+)d;", QUERIES).groups())
+    kept = readme(r"`autogen` \| (\d+) days\. InfluxDB deletes a week of reports at a time, so up to (\d+)")
+    checks.equal("days that reports are kept", (kept, shard), ([days, days + shard], 7))
+    checks.equal("the same on the dashboard", re.findall(r"kept for (\d+) days", json.dumps(DASHBOARD)), [str(days)])
+    clusters, daily, millions, window = readme(
+        r"([\d,]+) clusters send ([\d,]+) reports a day, and (\d+) million in (\d+)"
+    )
+    runs = DAY // PERIOD
+    checks.equal("reports", (daily, millions, window), (runs * clusters, runs * clusters * days // 10**6, days))
+
+
+# upgrade-responder's own continuous queries, as it creates them when it starts.
+OWN = {
+    name: f"SELECT count(value) as total INTO {into} FROM upgrade_request GROUP BY time({{period}}){tag}"
+    for name, into, tag in (
+        ("cq_upgrade_request_down_sampling", "upgrade_request_down_sampling", ""),
+        ("cq_by_app_version_down_sampling", "by_app_version_down_sampling", ",app_version"),
+        ("cq_by_country_code_down_sampling", "by_country_code_down_sampling", ",country_isocode"),
+    )
+}
 
 
 def check_setup(checks, influx):
-    """The whole file at once, twice, with a start of upgrade-responder before, between and after."""
-    own = {
-        "cq_upgrade_request_down_sampling": "SELECT count(value) as total INTO upgrade_request_down_sampling FROM upgrade_request GROUP BY time({period})",
-        "cq_by_app_version_down_sampling": "SELECT count(value) as total INTO by_app_version_down_sampling FROM upgrade_request GROUP BY time({period}),app_version",
-        "cq_by_country_code_down_sampling": "SELECT count(value) as total INTO by_country_code_down_sampling FROM upgrade_request GROUP BY time({period}),country_isocode",
-    }
+    """The whole file at once, twice, with upgrade-responder starting before, between and after."""
 
     def start_upgrade_responder(period):
         statements = [f"CREATE DATABASE {DATABASE}"]
-        statements += [f"CREATE CONTINUOUS QUERY {name} ON {DATABASE} BEGIN {select.format(period=period)} END" for name, select in own.items()]
+        for name, select in OWN.items():
+            select = select.format(period=period)
+            statements.append(f"CREATE CONTINUOUS QUERY {name} ON {DATABASE} BEGIN {select} END")
         return [result.get("error") for statement in statements for result in influx.results(statement)]
 
     checks.equal("upgrade-responder starts", start_upgrade_responder("8h"), [None] * 4)
@@ -403,24 +520,24 @@ def check_setup(checks, influx):
         checks.equal("upgrade-responder starts again", start_upgrade_responder("8h"), [None] * 4)
     checks.true("with another --query-period it does not", any(start_upgrade_responder("1h")))
 
-    # A new word changes the line of the rest.
+    # A new word changes the query of "rest".
     changed = QUERIES.replace("|unknown)$/", "|unknown|newcni)$/")
     checks.equal("a changed continuous query stops the file", influx.results(changed)[-1].get("error"), "not executed")
     for text in (changed, QUERIES):
         influx.series(f'DROP CONTINUOUS QUERY "cq_cni_rest" ON "{DATABASE}"')
-        checks.equal("until it was dropped", [result["error"] for result in influx.results(text) if "error" in result], [])
+        checks.equal("until it was dropped", influx.errors(text), [])
 
     [policies] = influx.series(f"SHOW RETENTION POLICIES ON {DATABASE}")
     policies = {row[0]: (row[1], row[4]) for row in policies["values"]}
     checks.equal("retention policies", policies, {"autogen": (f"{90 * 24}h0m0s", True), "history": ("0s", False)})
     stored = {series["name"]: series["values"] for series in influx.series("SHOW CONTINUOUS QUERIES")}[DATABASE]
-    checks.equal("continuous queries", {name for name, _ in stored}, {name for name, _ in continuous_queries()} | set(own))
+    names = {name for name, _ in continuous_queries()} | set(OWN)
+    checks.equal("continuous queries", {name for name, _ in stored}, names)
     checks.true("they read autogen", all(f"FROM {DATABASE}.autogen.upgrade_request" in text for _, text in stored))
 
     old = generate(1)[0].line()
     status, body = influx.write([old])
     checks.true("a report older than 90 days is refused", status == 400 and "beyond retention policy" in body)
-    return own
 
 
 def check_history(checks, influx, tables):
@@ -437,17 +554,16 @@ def check_history(checks, influx, tables):
 
 
 def check_running(checks, influx, reports):
-    """The continuous queries themselves, as InfluxDB runs them, with periods of 5 seconds."""
+    """The continuous queries as InfluxDB itself runs them, with periods of 5 seconds."""
     database, seconds = "live", 5
     setup = QUERIES.split("-- Part 2")[0].replace(DATABASE, database)
     setup = setup.replace("time(8h)", f"time({seconds}s)").replace("time(7d, 4d)", f"time({seconds}s)")
-    results = influx.results(setup, database)
-    checks.equal("set-up of the running test", [result.get("error") for result in results if "error" in result], [])
-    # The first period of the generated reports, squeezed into one period to come.
+    checks.equal("setup of the short periods", influx.errors(setup, database), [])
+    # The first period of the generated reports, compressed into the next period.
     begin = (int(time.time()) // seconds + 1) * seconds
     first = [r for r in reports if r.time < (START + PERIOD) * 10**9]
-    squeezed = [replace(r, time=begin * 10**9 + (r.time - START * 10**9) * seconds // PERIOD) for r in first]
-    influx.write([r.line() for r in squeezed], database)
+    compressed = [replace(r, time=begin * 10**9 + (r.time - START * 10**9) * seconds // PERIOD) for r in first]
+    influx.write([r.line() for r in compressed], database)
     once = last_of_each(first, START, START + PERIOD)
     want = history(first)
     for measurement in want:
@@ -461,8 +577,9 @@ def check_running(checks, influx, reports):
     checks.equal("clusters in it", want["fleet"]["", START]["clusters"], len(once))
 
 
-def expected(name, reports, tables, begin, end, choose=lambda report: True):
-    """What a named query should answer for one window."""
+def expected(name, reports, tables, begin, end, **patterns):
+    """The result of a named query for one window."""
+
     def rows(measurement, columns=None):
         return {
             key: {column: value for column, value in row.items() if not columns or column in columns}
@@ -487,7 +604,7 @@ def expected(name, reports, tables, begin, end, choose=lambda report: True):
         case "active clusters a week":
             return rows("clusters_a_week")
         case "find":
-            row = found([r for r in once if choose(r)])
+            row = found([r for r in once if all(re.fullmatch(p, getattr(r, field)) for field, p in patterns.items())])
             return {("", begin): row} if row else {}
         case "versions in use":
             return {r.version for r in reports}
@@ -497,7 +614,7 @@ def expected(name, reports, tables, begin, end, choose=lambda report: True):
             return {r.os for r in once}
 
 
-# Whole, half, a day, a period, and one that begins and ends nowhere in particular.
+# All, half, a day, a period, and one that begins and ends within periods.
 WINDOWS = [
     (START, END),
     (START + WEEK, END),
@@ -518,49 +635,43 @@ def check_queries(checks, influx, reports, tables):
                 got = influx.rows(text)
             checks.equal(f"{name} from {begin} to {end}", got, expected(name, reports, tables, begin, end))
 
-    def find(begin, end, choose, **filters):
-        got = influx.rows(in_window(queries["find"], begin, end, **filters))
-        checks.equal(f"find {filters} from {begin} to {end}", got, expected("find", reports, tables, begin, end, choose))
-
+    filters = [{"version": re.escape(version)} for version in VERSIONS]
+    filters += [{"cni": cni} for cni in sorted(set(CNIS))] + [{"os": system} for system in sorted(set(SYSTEMS))]
+    filters += [{"version": r"v1\.36\..*"}, {"cni": "multus,.*"}]
+    filters += [{"version": ".*rke2r1", "cni": "canal|cilium", "os": "sles"}]
     for begin, end in WINDOWS:
-        for version in VERSIONS:
-            find(begin, end, lambda r: r.version == version, version=re.escape(version))
-        for cni in sorted(set(CNIS)):
-            find(begin, end, lambda r: r.cni == cni, cni=cni)
-        for system in sorted(set(SYSTEMS)):
-            find(begin, end, lambda r: r.os == system, os=system)
-        find(begin, end, lambda r: r.version.startswith("v1.36."), version=r"v1\.36\..*")
-        find(begin, end, lambda r: r.cni.startswith("multus,"), cni="multus,.*")
-        find(
-            begin,
-            end,
-            lambda r: r.version.endswith("rke2r1") and r.cni in ("canal", "cilium") and r.os == "sles",
-            version=".*rke2r1",
-            cni="canal|cilium",
-            os="sles",
-        )
+        for patterns in filters:
+            got = influx.rows(in_window(queries["find"], begin, end, **patterns))
+            want = expected("find", reports, tables, begin, end, **patterns)
+            checks.equal(f"find {patterns} from {begin} to {end}", got, want)
 
 
-def check_traps(checks, influx, reports, own):
-    """The wrong queries that the comments and the README warn of are wrong in the way they say."""
+def check_warnings(checks, influx, reports):
+    """The queries that the comments and the README warn of return the wrong numbers that they describe."""
     window = f"time >= {START}s AND time < {END}s"
     clusters = len({r.cluster for r in reports})
     checks.true("there is more than one report a cluster", len(reports) > 10 * clusters)
 
-    got = influx.rows(f'SELECT count("n") AS "clusters" FROM (SELECT last("node_count") AS "n" FROM "upgrade_request" GROUP BY "clusteruuid") WHERE {window} GROUP BY "app_version"')
+    last = 'SELECT last("node_count") AS "n" FROM "upgrade_request"'
+    got = influx.rows(
+        f'SELECT count("n") AS "clusters" FROM ({last} GROUP BY "clusteruuid") WHERE {window} GROUP BY "app_version"'
+    )
+    got = {tag: row["clusters"] for (tag, _), row in got.items()}
     pairs = Counter(version for _, version in {(r.cluster, r.version) for r in reports})
-    checks.equal("grouped by version, an upgraded cluster counts twice", {tag: row["clusters"] for (tag, _), row in got.items()}, dict(pairs))
+    checks.equal("grouped by version, an upgraded cluster counts twice", got, dict(pairs))
     checks.true("which is too many", sum(pairs.values()) > clusters)
 
-    got = influx.rows(f'SELECT count("n") AS "clusters" FROM (SELECT last("node_count") AS "n" FROM "upgrade_request" WHERE {window} AND "cni_plugin" = \'canal\' GROUP BY "clusteruuid")')
+    inside = f'{last} WHERE {window} AND "cni_plugin" = \'canal\' GROUP BY "clusteruuid"'
+    got = influx.rows(f'SELECT count("n") AS "clusters" FROM ({inside})')
+    got = [row["clusters"] for row in got.values()]
     ever = len({r.cluster for r in reports if r.cni == "canal"})
     now = len([r for r in last_of_each(reports, START, END) if r.cni == "canal"])
-    checks.equal("filtered inside, a cluster counts under every CNI it had", [row["clusters"] for row in got.values()], [ever])
+    checks.equal("filtered inside, a cluster counts under every CNI it had", got, [ever])
     checks.true("which is too many", ever > now)
 
-    got = influx.rows(between(own["cq_by_app_version_down_sampling"].format(period="8h").replace(" INTO by_app_version_down_sampling", ""), START, END))
+    own = re.sub(" INTO \\w+", "", OWN["cq_by_app_version_down_sampling"].format(period="8h"))
+    got = {key: row["total"] for key, row in influx.rows(between(own, START, END)).items() if row["total"]}
     counted = Counter((r.version, r.time // 10**9 // PERIOD * PERIOD) for r in reports)
-    got = {key: row["total"] for key, row in got.items() if row["total"]}
     checks.equal("upgrade-responder's own continuous query counts reports", got, dict(counted))
 
 
@@ -584,8 +695,9 @@ def check_dashboard(checks, influx, reports, tables):
             shown.add(name)
             windows = WINDOWS
             if "timeFrom" in panel:
-                # The last complete period, whenever it is looked at.
+                # Shows the last complete period, at any time within the next one.
                 checks.equal(f"{title}: time", panel["timeFrom"], "16h")
+                checks.equal(f"{name}: time", re.findall(r"now\(\) - (\w+)", named_queries()[name]), ["16h"])
                 windows = [(now - 2 * PERIOD + 1, now + 1) for now in (END, END + 1, END + 4 * HOUR, END + PERIOD - 1)]
                 for begin, end in windows:
                     periods = {at for _, at in expected(name, reports, tables, begin, end)}
@@ -593,23 +705,164 @@ def check_dashboard(checks, influx, reports, tables):
             for begin, end in windows:
                 got = influx.rows(in_window(query, begin, end))
                 checks.equal(f"{title} from {begin} to {end}", got, expected(name, reports, tables, begin, end))
-    checks.equal("questions on the dashboard", shown, {name for name in names.values() if not name.endswith("in use")})
+    named = {name for name in names.values() if not name.endswith("in use")}
+    checks.equal("queries on the dashboard", shown, named)
+
+
+def clusters_stored(influx):
+    clusters = 'SELECT last("node_count") AS "n" FROM "upgrade_request" GROUP BY "clusteruuid"'
+    return influx.column(f'SELECT count("n") FROM ({clusters})', 1)
+
+
+def listed_clusters(influx):
+    return set(influx.column('SHOW TAG VALUES FROM "upgrade_request" WITH KEY = "clusteruuid"', 1))
 
 
 def check_tag_limit(checks, influxd, folder):
-    """max-values-per-tag drops the clusters above it, with the in-memory index alone."""
-    # One write each: InfluxDB holds the limit against what was there before a write.
-    reports = [replace(generate(1)[0], cluster=f"cluster-{number}", time=START * 10**9 + number) for number in range(25)]
+    """max-values-per-tag drops the clusters above it, with the in-memory index only."""
+    # One write each: InfluxDB compares the limit with what was there before a write.
+    reports = [replace(generate(1)[0], cluster=f"cluster-{n}", time=START * 10**9 + n) for n in range(25)]
     for index, limit, want in (("inmem", 10, 10), ("inmem", 0, 25), ("tsi1", 10, 25)):
         with influxdb(influxd, folder / f"{index}-{limit}", index, limit) as influx:
             influx.results(f"CREATE DATABASE {DATABASE}")
             answers = [influx.write([report.line()]) for report in reports]
             what = f"max-values-per-tag = {limit}, {index}"
-            checks.equal(f"{what}: answers", [status for status, _ in answers], [204] * want + [400] * (25 - want))
+            statuses = [204] * want + [400] * (25 - want)
+            checks.equal(f"{what}: answers", [status for status, _ in answers], statuses)
             refused = [body for status, body in answers if status == 400]
             checks.true(f"{what}: why", all("max-values-per-tag limit exceeded (10/10)" in body for body in refused))
-            got = influx.rows('SELECT count("n") AS "clusters" FROM (SELECT last("node_count") AS "n" FROM "upgrade_request" GROUP BY "clusteruuid")')
-            checks.equal(f"{what}: clusters stored", [row["clusters"] for row in got.values()], [want])
+            checks.equal(f"{what}: clusters stored", clusters_stored(influx), [want])
+
+
+def recipe(influx, cluster):
+    """Runs the README's commands for forgetting a cluster. Returns the shell's status and the replies."""
+    [script] = [block for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S) if "uuid=" in block]
+    script, urls = re.subn("http://INFLUXDB:8086", influx.url, script)
+    script, uuids = re.subn("^uuid=.*", f"uuid={cluster}", script, flags=re.M)
+    assert (urls, uuids) == (1, 1), script
+    run = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60)
+    return run.returncode, [json.loads(line)["results"] for line in run.stdout.splitlines()]
+
+
+def files_with(folder, text):
+    """The folders below data/DATABASE or wal/DATABASE, or the files beside them, that contain `text`."""
+    found = set()
+    for path in folder.rglob("*"):
+        # InfluxDB deletes files while it compacts.
+        with suppress(FileNotFoundError):
+            if path.is_file() and text.encode() in path.read_bytes():
+                found.add("/".join(path.relative_to(folder).parts[:3:2]))
+    return found
+
+
+def check_expiry(checks, influxd, folder):
+    """InfluxDB keeps the reports of 90 days, and deletes older ones together with the last one of their week."""
+    with influxdb(influxd, folder / "expiry") as influx:
+        influx.results(QUERIES)
+        influx.results(f"ALTER RETENTION POLICY autogen ON {DATABASE} DURATION INF")
+        now = int(time.time())
+        ages = {f"aged-{days}": (days + 0.5) * DAY for days in range(120)}
+        report = generate(1)[0]
+        influx.write([replace(report, cluster=c, time=int(now - age) * 10**9).line() for c, age in ages.items()])
+        checks.equal("clusters of 120 days", clusters_stored(influx), [120])
+        recipe(influx, "aged-110")
+        checks.equal("one of them is forgotten", clusters_stored(influx), [119])
+        checks.equal("its UUID is still listed", listed_clusters(influx), set(ages))
+
+        # InfluxDB's weeks begin on Monday; the epoch was a Thursday.
+        def last_of_week(age):
+            monday = 4 * DAY
+            return (now - age - monday) // WEEK * WEEK + monday + WEEK
+
+        want = {c for c, age in ages.items() if last_of_week(age) > now - 90 * DAY}
+        influx.results(QUERIES)
+        wait_until(lambda: listed_clusters(influx) == want)
+        checks.equal("clusters that did not expire", listed_clusters(influx), want)
+        checks.equal("their reports", clusters_stored(influx), [len(want)])
+        checks.true("90 days stay", {c for c, age in ages.items() if age < 90 * DAY} <= want)
+        checks.true("97 days do not", want <= {c for c, age in ages.items() if age < 97 * DAY})
+        wait_until(lambda: files_with(influx.folder, "aged-115") <= {"data/_series"})
+        checks.equal("files with an expired cluster", files_with(influx.folder, "aged-115"), {"data/_series"})
+
+
+def check_forgetting(checks, influxd, folder, index):
+    """The README's recipe removes one cluster from every policy, and changes nothing else."""
+    reports = generate(clusters=40)
+    series_of = Counter(cluster for cluster, *_ in {(r.cluster, r.version, r.place) for r in reports})
+    forgotten, series = series_of.most_common(1)[0]
+    with influxdb(influxd, folder / f"forget-{index}", index) as influx:
+        what = f"forgetting, {index}"
+        checks.equal(f"{what}: setup", influx.errors(QUERIES), [])
+        influx.results(f"ALTER RETENTION POLICY autogen ON {DATABASE} DURATION INF")
+        influx.results(f"CREATE RETENTION POLICY older ON {DATABASE} DURATION INF REPLICATION 1")
+        lines = [report.line() for report in reports]
+        for policy in ("autogen", "older"):
+            checks.equal(f"{what}: reports in {policy}", influx.write(lines, rp=policy), (204, ""))
+        for select in [select for _, select in continuous_queries()] + [s.format(period="8h") for s in OWN.values()]:
+            influx.series(between(select, START, END))
+        before, keys = influx.everything(), set(influx.column("SHOW SERIES"))
+
+        def without(points):
+            return Counter({p: n for p, n in points.items() if ("clusteruuid", forgotten) not in p})
+
+        own = {key: (points - without(points)).total() for key, points in before.items()}
+        sent = len([r for r in reports if r.cluster == forgotten])
+        measurements = {("history", name) for name in HISTORY}
+        measurements |= {("autogen", select.split(" INTO ")[1].split()[0]) for select in OWN.values()}
+        want = dict.fromkeys(measurements, 0)
+        want |= {(policy, "upgrade_request"): sent for policy in ("autogen", "older")}
+        checks.equal(f"{what}: its points before", own, want)
+        checks.equal(f"{what}: its series before", len([key for key in keys if forgotten in key]), series)
+        checks.true(f"{what}: it has several", series > 1)
+        others = {key: without(points) for key, points in before.items()}
+        checks.true(f"{what}: other points before", all(others.values()))
+
+        unknown = str(uuid.UUID(int=0))
+        checks.equal(f"{what}: an unknown UUID", recipe(influx, unknown), (0, [[{"statement_id": 0}]] * 3))
+        status, replies = recipe(influx, "")
+        checks.true(f"{what}: no UUID is an error", status != 0 and not replies)
+        checks.true(f"{what}: neither changes anything", influx.everything() == before)
+
+        status, [shown, dropped, left] = recipe(influx, forgotten)
+        checks.equal(f"{what}: status", status, 0)
+        listed = {values[0] for row in shown[0].get("series", []) for values in row["values"]}
+        checks.equal(f"{what}: series shown", listed, {key for key in keys if forgotten in key})
+        checks.equal(f"{what}: replies", [dropped, left], [[{"statement_id": 0}]] * 2)
+
+        after = influx.everything()
+        for key, points in others.items():
+            checks.true(f"{what}: {key} has the other points and no more", after.get(key) == points)
+        checks.equal(f"{what}: nothing else is there", set(after), set(others))
+        checks.equal(f"{what}: other series", set(influx.column("SHOW SERIES")), keys - listed)
+        clusters = {r.cluster for r in reports} - {forgotten}
+        # InfluxDB #10285: a tag can keep a value without any series.
+        checks.equal(f"{what}: other UUIDs listed", listed_clusters(influx) - {forgotten}, clusters)
+
+        wait_until(lambda: files_with(influx.folder, forgotten) <= {"data/_series"})
+        checks.equal(f"{what}: files with the UUID", files_with(influx.folder, forgotten), {"data/_series"})
+        backup = folder / f"backup-{index}"
+        subprocess.run([influxd, "backup", "-portable", "-host", influx.rpc, backup], check=True, capture_output=True)
+
+    with influxdb(influxd, folder / f"forget-{index}", index) as influx:
+        what = f"forgetting, {index}, after a restart"
+        checks.true(f"{what}: the same points", influx.everything() == after)
+        checks.equal(f"{what}: the same series", set(influx.column("SHOW SERIES")), keys - listed)
+        kept = {forgotten} if index == "tsi1" else set()
+        checks.equal(f"{what}: UUIDs listed", listed_clusters(influx), clusters | kept)
+        again = next(r for r in reports if r.cluster == forgotten)
+        influx.write([again.line()])
+        checks.equal(f"{what}: a cluster that reports again is back", clusters_stored(influx), [len(clusters) + 1])
+
+    with influxdb(influxd, folder / f"restored-{index}", index) as influx:
+        what = f"forgetting, {index}, restored"
+        command = [influxd, "restore", "-portable", "-host", influx.rpc, backup]
+        subprocess.run(command, check=True, capture_output=True)
+        wait_until(lambda: not influx.errors("SHOW MEASUREMENTS"))
+        checks.true(f"{what}: the same points", influx.everything() == after)
+        checks.equal(f"{what}: UUIDs listed", listed_clusters(influx), clusters)
+        checks.equal(f"{what}: files with the UUID", files_with(influx.folder, forgotten), set())
+        queries = [values for row in influx.series("SHOW CONTINUOUS QUERIES") for values in row.get("values", [])]
+        checks.equal(f"{what}: continuous queries", queries, [])
 
 
 def main(influxd):
@@ -617,12 +870,13 @@ def main(influxd):
     checks = Checks()
     reports = generate()
     tables = history(reports)
-    check_files(checks)
+    check_files(checks, reports)
+    check_numbers(checks)
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
-        with influxdb(influxd, folder / "main", "tsi1", 0) as influx:
-            own = check_setup(checks, influx)
-            # The reports are older than 90 days, for their time is fixed.
+        with influxdb(influxd, folder / "main") as influx:
+            check_setup(checks, influx)
+            # The reports are older than 90 days, since their time is fixed.
             influx.results(f"ALTER RETENTION POLICY autogen ON {DATABASE} DURATION INF")
             lines = [report.line() for report in reports]
             for begin in range(0, len(lines), 5000):
@@ -630,9 +884,12 @@ def main(influxd):
             check_history(checks, influx, tables)
             check_queries(checks, influx, reports, tables)
             check_dashboard(checks, influx, reports, tables)
-            check_traps(checks, influx, reports, own)
+            check_warnings(checks, influx, reports)
             check_running(checks, influx, reports)
         check_tag_limit(checks, influxd, folder)
+        check_expiry(checks, influxd, folder)
+        for index in ("tsi1", "inmem"):
+            check_forgetting(checks, influxd, folder, index)
     print(f"{len(reports)} reports of {len({r.cluster for r in reports})} clusters")
     print(f"{checks.passed} passed, {checks.failed} failed")
     return checks.failed > 0 or checks.passed == 0
