@@ -112,12 +112,16 @@ impl Scene {
         serve: impl Fn(&mut Connection) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
         let proxy = Server::start(None, serve);
-        self.behind(&format!("http://acme-canary:{TOKEN}@127.0.0.1:{}", proxy.port))
+        self.behind(&format!(
+            "http://acme-canary:{TOKEN}@127.0.0.1:{}",
+            proxy.port
+        ))
     }
 
     /// Behind this proxy, with an endpoint that is not on this machine: one that is would be reached directly.
     fn behind(self, proxy: &str) -> Self {
-        self.env("HTTPS_PROXY", proxy).env("METRICS_RESPONDER_ENDPOINT", "https://receiver.invalid/v1")
+        self.env("HTTPS_PROXY", proxy)
+            .env("METRICS_RESPONDER_ENDPOINT", "https://receiver.invalid/v1")
     }
 
     /// An API server that answers requests for this path in its own way.
@@ -203,7 +207,9 @@ fn check(row: &Row) -> Result<(), String> {
         Cluster(reason) => (1, reason, 0..=0),
         Usage(reason) | Typed(reason) => (2, reason, 0..=0),
     };
-    let printed = report.as_ref().map_or(String::new(), |report| format!("{report}\n"));
+    let printed = report
+        .as_ref()
+        .map_or(String::new(), |report| format!("{report}\n"));
     let begins = match row.outcome {
         Typed(_) => "metrics-responder: ",
         _ => "level=info ",
@@ -216,8 +222,14 @@ fn check(row: &Row) -> Result<(), String> {
         // The report is in the log before anything of it can leave.
         ("standard output", run.stdout == printed),
         ("how often it was posted", arrives.contains(&posted.len())),
-        ("what was posted", posted.iter().all(|text| Some(text) == report.as_ref())),
-        ("canary", !format!("{}{posted:?}", run.text()).contains("acme-canary")),
+        (
+            "what was posted",
+            posted.iter().all(|text| Some(text) == report.as_ref()),
+        ),
+        (
+            "canary",
+            !format!("{}{posted:?}", run.text()).contains("acme-canary"),
+        ),
         // Reading and sending have a budget each, and a busy machine has its own ideas.
         ("budget", run.took < Duration::from_secs(30)),
     ];

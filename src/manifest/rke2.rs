@@ -300,3 +300,58 @@ impl<'de> Deserialize<'de> for Entries {
         yaml.deserialize_map(Pairs)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found on a machine with these files.
+    fn found(files: &[&str], written: bool) -> Result<Option<String>, Error> {
+        let root = std::env::temp_dir().join(format!(
+            "root-{}-{}",
+            std::process::id(),
+            files.join("-").replace('/', "_")
+        ));
+        for file in files {
+            let file = root.join("etc/rancher").join(file);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(file, "").unwrap();
+        }
+        let found = find(None, &Env::of(&[]), &root, written);
+        let _ = fs::remove_dir_all(&root);
+        let relative = |file: PathBuf| file.strip_prefix(&root).unwrap().display().to_string();
+        found.map(|file| file.map(relative))
+    }
+
+    #[test]
+    fn the_configuration_is_that_of_rke2_or_of_k3s_where_only_that_exists() {
+        let rke2 = Some("etc/rancher/rke2/config.yaml".to_owned());
+        let k3s = Some("etc/rancher/k3s/config.yaml".to_owned());
+        for (files, expected) in [
+            (&["rke2/config.yaml"][..], &rke2),
+            (&["k3s/config.yaml"], &k3s),
+            (&["rke2/config.yaml", "k3s/config.yaml"], &rke2),
+            // A drop-in is a configuration.
+            (&["k3s/config.yaml.d/x.yaml"], &k3s),
+            (&["rke2/rke2.yaml", "k3s/config.yaml"], &k3s),
+            // An installation without one has the defaults.
+            (&["rke2/rke2.yaml"], &rke2),
+            (&["k3s/k3s.yaml"], &k3s),
+            (&["rke2/rke2.yaml", "k3s/k3s.yaml"], &rke2),
+        ] {
+            for written in [false, true] {
+                assert_eq!(&found(files, written).unwrap(), expected, "{files:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_an_installation_the_defaults_are_written_but_not_printed() {
+        assert_eq!(found(&[], true).unwrap(), None);
+        assert!(matches!(found(&[], false), Err(Error::Args(_))));
+        assert!(matches!(
+            found(&["other/config.yaml"], false),
+            Err(Error::Args(_))
+        ));
+    }
+}

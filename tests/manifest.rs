@@ -1,0 +1,809 @@
+//! The command `manifest`: the configuration of RKE2 or K3s → the manifest to install, printed or written.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use metrics_responder::internals::{MANIFEST, opt_out_command};
+use serde::Deserialize;
+use serde_yaml::Value;
+use support::Folder;
+use support::run::{Run, bare, bare_with, finish};
+
+const OFF: &str = "metrics-responder-enabled: false\n";
+
+/// Runs the command for the configuration in this folder.
+fn manifest(folder: &Folder, args: &[&str]) -> Run {
+    let config = folder.path().join("config.yaml");
+    let all = [
+        &["manifest", "--rke2-config", config.to_str().unwrap()],
+        args,
+    ]
+    .concat();
+    bare(&all)
+}
+
+/// The manifest for a configuration and its drop-ins.
+fn printed(config: &str, drop_ins: &[(&str, &str)]) -> Objects {
+    let folder = Folder::new();
+    folder.write("config.yaml", config);
+    for (name, text) in drop_ins {
+        folder.write(&format!("config.yaml.d/{name}"), text);
+    }
+    let run = manifest(&folder, &[]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+    Objects::of(&run.stdout)
+}
+
+fn refused(config: &str) -> String {
+    let folder = Folder::new();
+    folder.write("config.yaml", config);
+    let run = manifest(&folder, &[]);
+    assert_eq!(
+        (run.code, run.stdout.as_str()),
+        (Some(2), ""),
+        "{config}: {run:?}"
+    );
+    assert_eq!(run.lines().len(), 1, "{run:?}");
+    let reason = run
+        .stderr
+        .strip_prefix("metrics-responder: ")
+        .unwrap()
+        .trim_end();
+    // A person typed this; there was nothing to send.
+    assert!(!reason.contains("sent"), "{reason}");
+    reason.replace(folder.path().to_str().unwrap(), "")
+}
+
+/// A manifest, taken apart.
+#[derive(Debug, PartialEq)]
+struct Objects(Vec<Value>);
+
+impl Objects {
+    fn of(text: &str) -> Self {
+        let documents = serde_yaml::Deserializer::from_str(text);
+        let values = documents.map(|document| Value::deserialize(document).unwrap());
+        Self(values.filter(|value| !value.is_null()).collect())
+    }
+
+    fn kinds(&self) -> Vec<&str> {
+        self.0
+            .iter()
+            .map(|object| object["kind"].as_str().unwrap())
+            .collect()
+    }
+
+    fn get(&self, kind: &str) -> &Value {
+        self.0.iter().find(|object| object["kind"] == kind).unwrap()
+    }
+
+    /// A key of the ConfigMap's file.
+    fn key(&self, key: &str) -> Value {
+        let file = self.get("ConfigMap")["data"]["config.yaml"]
+            .as_str()
+            .unwrap();
+        let keys: Value = serde_yaml::from_str(file).unwrap();
+        keys.get(key).cloned().unwrap_or_default()
+    }
+
+    fn spec(&self) -> &Value {
+        &self.get("CronJob")["spec"]
+    }
+
+    fn pod(&self) -> &Value {
+        &self.spec()["jobTemplate"]["spec"]["template"]["spec"]
+    }
+
+    fn image(&self) -> &str {
+        self.pod()["containers"][0]["image"].as_str().unwrap()
+    }
+
+    fn deadline(&self) -> u64 {
+        self.spec()["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+            .as_u64()
+            .unwrap()
+    }
+
+    fn is_off(&self) -> bool {
+        let off = self.key("enabled") == false;
+        let removed = self.kinds() == ["ConfigMap", "CronJob"];
+        let suspended = self.spec().get("suspend") == Some(&Value::Bool(true));
+        assert!(off == removed && off == suspended, "{self:?}");
+        off
+    }
+}
+
+#[test]
+fn nothing_configured_is_the_chart_itself() {
+    let run = bare(&["manifest", "--rke2-config", "/dev/null"]);
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+    assert_eq!(Objects::of(&run.stdout), Objects::of(MANIFEST));
+    let opt_out = format!(
+        "# Reporting is on. Turn it off: {}\n",
+        opt_out_command("kube-system")
+    );
+    assert!(run.stdout.contains(&opt_out), "{}", run.stdout);
+    assert_eq!(printed("# nothing\n", &[]), Objects::of(MANIFEST));
+    assert_eq!(
+        printed(
+            "cni: [multus, canal]\ntls-san: [a]\ntls-san: [b]\n1: x\n",
+            &[]
+        ),
+        Objects::of(MANIFEST)
+    );
+}
+
+#[test]
+fn off_leaves_nothing_that_could_read_or_send() {
+    for config in [
+        OFF,
+        "metrics-responder-enabled: no\n",
+        "metrics-responder-enabled: 'False'\n",
+        "metrics-responder-enabled+: 0\n",
+        "metrics-responder-config: {enabled: off}\n",
+        "metrics-responder-enabled: true\nmetrics-responder-config: {enabled: false}\n",
+        "metrics-responder-enabled: false\nmetrics-responder-config: {enabled: true}\n",
+    ] {
+        let objects = printed(config, &[]);
+        assert!(objects.is_off(), "{config}");
+        assert_eq!(objects.pod()["automountServiceAccountToken"], false);
+        assert!(objects.pod().get("serviceAccountName").is_none());
+    }
+    let folder = Folder::new();
+    folder.write("config.yaml", OFF);
+    assert!(
+        manifest(&folder, &[])
+            .stdout
+            .contains("# Reporting is off: the CronJob is suspended")
+    );
+}
+
+#[test]
+fn every_key_of_the_file_is_taken_and_no_other() {
+    let objects = printed(
+        "metrics-responder-config:\n  endpoint: http://receiver.ns.svc.cluster.local/\n  allowHttp: true\n  \
+         caFile: /etc/metrics-responder/ca.pem\n  spread: 20m\n  gracePeriod: 168h\n  timeout: 30s\n  \
+         schedule: '@every 8h'\n",
+        &[],
+    );
+    for (key, value) in [
+        ("enabled", Value::from(true)),
+        ("endpoint", "http://receiver.ns.svc.cluster.local/".into()),
+        ("allowHttp", true.into()),
+        ("caFile", "/etc/metrics-responder/ca.pem".into()),
+        ("spread", "20m".into()),
+        ("gracePeriod", "168h".into()),
+        ("timeout", "30s".into()),
+        ("schedule", Value::Null),
+    ] {
+        assert_eq!(objects.key(key), value, "{key}");
+    }
+    assert_eq!(objects.spec()["schedule"], "@every 8h");
+    assert!(objects.spec().get("suspend").is_none());
+}
+
+#[test]
+fn the_deadline_of_a_job_follows_spread_and_timeout() {
+    for (config, seconds) in [
+        ("", 7200),
+        ("{spread: 1h}", 7200),
+        ("{spread: 1h54m40s}", 7200),
+        ("{spread: 1h54m41s}", 7201),
+        ("{spread: 2h, timeout: 90s}", 7680),
+        ("{spread: 2h, timeout: 1500ms}", 7503),
+        ("{spread: 2h, timeout: 1501ms}", 7504),
+        ("{spread: 7h54m39s}", 28799),
+    ] {
+        let config = format!("metrics-responder-config: {config}\n");
+        assert_eq!(printed(&config, &[]).deadline(), seconds, "{config}");
+    }
+    let error = refused("metrics-responder-config: {spread: 7h54m40s}");
+    assert!(
+        error.starts_with("metrics-responder-config.spread: with two times the timeout"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_last_value_of_a_key_wins_and_a_plus_adds() {
+    let first = "metrics-responder-config: {endpoint: https://a, schedule: '1 * * * *'}\n";
+    for (drop_in, endpoint, schedule) in [
+        ("", "https://a", "1 * * * *"),
+        (
+            "metrics-responder-config: {endpoint: https://b}",
+            "https://b",
+            "0 */8 * * *",
+        ),
+        (
+            "metrics-responder-config+: {endpoint: https://b}",
+            "https://b",
+            "1 * * * *",
+        ),
+        (
+            "metrics-responder-config+: {schedule: '@daily'}",
+            "https://a",
+            "@daily",
+        ),
+        ("metrics-responder-config:", "https://a", "1 * * * *"),
+    ] {
+        let objects = printed(first, &[("50.yaml", drop_in)]);
+        assert_eq!(objects.key("endpoint"), endpoint, "{drop_in}");
+        assert_eq!(objects.spec()["schedule"], schedule, "{drop_in}");
+    }
+    // Also within one file.
+    let twice = format!("{OFF}metrics-responder-enabled: true\n");
+    assert!(!printed(&twice, &[]).is_off());
+}
+
+#[test]
+fn drop_ins_are_read_in_the_order_of_their_names_and_nothing_else_is() {
+    let on = "metrics-responder-enabled: true\n";
+    for (drop_ins, off) in [
+        (&[("10.yaml", OFF)][..], true),
+        (&[("10.yml", OFF)], true),
+        (&[("10.YAML", OFF)], true),
+        (&[(".yaml", OFF)], true),
+        (&[("10.yaml", OFF), ("20.yaml", on)], false),
+        (&[("20.yaml", OFF), ("10.yaml", on)], true),
+        (&[("20.yaml", OFF), ("100.yaml", on)], true),
+        (&[("10.yaml.bak", OFF)], false),
+        (&[("10.json", OFF)], false),
+        (&[("10yaml", OFF)], false),
+        (&[("10.yaml/inner.yaml", OFF)], false),
+        (
+            &[
+                ("10.yaml", OFF),
+                ("20.yaml", "metrics-responder-enabled+: true\n"),
+            ],
+            false,
+        ),
+    ] {
+        assert_eq!(printed(on, drop_ins).is_off(), off, "{drop_ins:?}");
+    }
+    // The file itself may be missing where it is not named.
+    let folder = Folder::new();
+    folder.write("config.yaml.d/10.yaml", OFF);
+    assert_eq!(manifest(&folder, &[]).code, Some(2));
+}
+
+#[test]
+fn the_variables_of_rke2_and_k3s_name_another_configuration() {
+    let folder = Folder::new();
+    let config = folder.write("other.yaml", OFF);
+    for variable in ["RKE2_CONFIG_FILE", "K3S_CONFIG_FILE"] {
+        let run = bare_with(&["manifest"], &[(variable, config.to_str().unwrap())]);
+        assert!(Objects::of(&run.stdout).is_off(), "{run:?}");
+        let run = bare_with(&["manifest"], &[(variable, "/nowhere/config.yaml")]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+        assert!(
+            run.stderr
+                .starts_with(&format!("metrics-responder: {variable} /nowhere/")),
+            "{run:?}"
+        );
+        // The flag goes before it.
+        let named = ["manifest", "--rke2-config", "/dev/null"];
+        let run = bare_with(&named, &[(variable, config.to_str().unwrap())]);
+        assert!(!Objects::of(&run.stdout).is_off(), "{run:?}");
+    }
+}
+
+#[test]
+fn a_machine_without_a_configuration_is_refused_or_gets_the_defaults_written() {
+    if ["/etc/rancher/rke2", "/etc/rancher/k3s"]
+        .iter()
+        .any(|folder| Path::new(folder).exists())
+    {
+        return; // a server of RKE2 or K3s
+    }
+    let run = bare(&["manifest"]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("neither /etc/rancher/rke2 nor /etc/rancher/k3s"),
+        "{run:?}"
+    );
+    let folder = Folder::new();
+    let target = folder.path().join("m.yaml");
+    let run = bare(&["manifest", "--output", target.to_str().unwrap()]);
+    assert_eq!(run.code, Some(0), "{run:?}");
+    assert_eq!(
+        Objects::of(&fs::read_to_string(target).unwrap()),
+        Objects::of(MANIFEST)
+    );
+}
+
+/// A configuration, and how the refusal begins.
+const WRONG: &[(&str, &str)] = &[
+    (
+        "metrics-responder-enabled: maybe",
+        "/config.yaml: metrics-responder-enabled: true or false",
+    ),
+    (
+        "metrics-responder-enabled: [false]",
+        "/config.yaml: metrics-responder-enabled: true or false",
+    ),
+    (
+        "metrics-responder-enabled:",
+        "/config.yaml: metrics-responder-enabled: true or false",
+    ),
+    (
+        "metrics-responder-enable: false",
+        "/config.yaml: metrics-responder-enable: unknown key",
+    ),
+    (
+        "metrics-responder: {enabled: false}",
+        "/config.yaml: metrics-responder: unknown key",
+    ),
+    (
+        "metrics_responder_enabled: false",
+        "/config.yaml: metrics_responder_enabled: unknown key",
+    ),
+    (
+        "Metrics-Responder-Enabled: false",
+        "/config.yaml: Metrics-Responder-Enabled: unknown key",
+    ),
+    (
+        "metrics-responder-config.endpoint: x",
+        "/config.yaml: metrics-responder-config.endpoint: unknown key",
+    ),
+    (
+        "metrics-responder-config: x",
+        "/config.yaml: metrics-responder-config: a mapping",
+    ),
+    (
+        "metrics-responder-config: {endpint: x}",
+        "/config.yaml: metrics-responder-config: unknown field `endpint`",
+    ),
+    (
+        "metrics-responder-config: {enabled: perhaps}",
+        "/config.yaml: metrics-responder-config.enabled: true or",
+    ),
+    (
+        "metrics-responder-config: {endpoint: ftp://x}",
+        "/config.yaml: metrics-responder-config.endpoint: an https",
+    ),
+    (
+        "metrics-responder-config: {endpoint: 'http://x'}",
+        "/config.yaml: metrics-responder-config.endpoint: http is",
+    ),
+    (
+        "metrics-responder-config: {allowHttp: 7}",
+        "/config.yaml: metrics-responder-config.allowHttp: true or",
+    ),
+    (
+        "metrics-responder-config: {gracePeriod: 1d}",
+        "/config.yaml: metrics-responder-config.gracePeriod: a duration",
+    ),
+    (
+        "metrics-responder-config+: {schedule: ''}",
+        "/config.yaml: metrics-responder-config+.schedule: five fields",
+    ),
+    (
+        "metrics-responder-config: {schedule: hourly}",
+        "/config.yaml: metrics-responder-config.schedule: five fields",
+    ),
+    (
+        "system-default-registry: https://x",
+        "/config.yaml: system-default-registry: a registry is expected",
+    ),
+    ("\tx: y", "/config.yaml: "),
+    (
+        "[]",
+        "/config.yaml: invalid type: sequence, expected a mapping",
+    ),
+];
+
+#[test]
+fn what_is_wrong_is_named_with_file_and_key() {
+    for (config, reason) in WRONG {
+        let found = refused(config);
+        assert!(found.starts_with(reason), "{config}: {found}");
+    }
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_is_named() {
+    let folder = Folder::new();
+    let run = manifest(&folder, &[]);
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+    assert!(
+        run.stderr.contains("--rke2-config ") && run.stderr.contains("No such file"),
+        "{run:?}"
+    );
+    folder.write("config.yaml", "# x\n".repeat(300_000));
+    assert!(
+        manifest(&folder, &[])
+            .stderr
+            .contains("larger than 1048576 bytes")
+    );
+    folder.write("config.yaml", "");
+    folder.write("config.yaml.d", "");
+    assert!(
+        manifest(&folder, &[])
+            .stderr
+            .contains("config.yaml.d: Not a directory")
+    );
+}
+
+/// The lists that the chart's own checks judge too.
+fn judged(list: &str, verdict: &str) -> Vec<String> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/chart")
+        .join(list);
+    let lists: Value = serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let texts = lists[verdict].as_sequence().unwrap().iter();
+    texts
+        .map(|text| text.as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// A configuration of one key, written by a library that knows which blanks need an escape.
+fn with(key: &str, text: &str) -> String {
+    let one = |key: &str, value: Value| Value::Mapping([(key.into(), value)].into_iter().collect());
+    let config = match key {
+        "schedule" => one("metrics-responder-config", one("schedule", text.into())),
+        key => one(key, text.into()),
+    };
+    serde_yaml::to_string(&config).unwrap()
+}
+
+#[test]
+fn schedules_are_judged_as_by_the_chart() {
+    for text in judged("schedules.yaml", "accepted") {
+        assert_eq!(
+            printed(&with("schedule", &text), &[]).spec()["schedule"],
+            *text
+        );
+    }
+    for text in judged("schedules.yaml", "refused") {
+        assert!(
+            refused(&with("schedule", &text)).contains(".schedule: five fields"),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn registries_are_judged_as_by_the_chart_and_stand_before_the_image() {
+    let image = concat!(
+        "rancher/rke2-metrics-responder:v",
+        env!("CARGO_PKG_VERSION")
+    );
+    for text in judged("registries.yaml", "accepted") {
+        let registry = if text.is_empty() { "docker.io" } else { &text };
+        let objects = printed(&with("system-default-registry", &text), &[]);
+        assert_eq!(objects.image(), format!("{registry}/{image}"));
+    }
+    for text in judged("registries.yaml", "refused") {
+        let error = refused(&with("system-default-registry", &text));
+        assert!(
+            error.contains("system-default-registry: a registry"),
+            "{text}"
+        );
+    }
+    let folder = Folder::new();
+    folder.write("config.yaml", "system-default-registry: a\n");
+    let run = manifest(&folder, &["--image", "b/c:d"]);
+    assert_eq!(Objects::of(&run.stdout).image(), "b/c:d");
+}
+
+/// A folder with a configuration, and a target that is not there yet.
+struct Place {
+    folder: Folder,
+    target: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = Folder::new();
+        folder.write("config.yaml", "");
+        let target = folder.path().join("manifests/upgrade-responder.yaml");
+        Self { folder, target }
+    }
+
+    fn write(&self) -> Run {
+        manifest(&self.folder, &["--output", self.target.to_str().unwrap()])
+    }
+
+    fn content(&self) -> String {
+        fs::read_to_string(&self.target).unwrap()
+    }
+
+    /// What lies in the folder of the target.
+    fn files(&self) -> BTreeSet<String> {
+        let entries = fs::read_dir(self.target.parent().unwrap()).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    fn assert_alone(&self) {
+        assert_eq!(
+            self.files(),
+            BTreeSet::from(["upgrade-responder.yaml".to_owned()])
+        );
+    }
+
+    fn told(&self, run: &Run, what: &str) {
+        let line = format!("{}: {what}\n", self.target.display());
+        assert_eq!(
+            (run.code, &*run.stdout, &*run.stderr),
+            (Some(0), &*line, ""),
+            "{run:?}"
+        );
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn the_first_write_makes_the_folders_for_the_owner_alone() {
+    let place = Place::new();
+    place.told(&place.write(), "written, reporting is on");
+    assert_eq!(Objects::of(&place.content()), Objects::of(MANIFEST));
+    assert_eq!(
+        (mode(&place.target), mode(place.target.parent().unwrap())),
+        (0o600, 0o700)
+    );
+    place.assert_alone();
+}
+
+#[test]
+fn the_same_content_is_not_written_again() {
+    let place = Place::new();
+    place.write();
+    let before = fs::metadata(&place.target).unwrap();
+    place.told(&place.write(), "up to date, reporting is on");
+    let after = fs::metadata(&place.target).unwrap();
+    assert_eq!(before.ino(), after.ino());
+    assert_eq!(before.modified().unwrap(), after.modified().unwrap());
+}
+
+#[test]
+fn new_content_takes_the_place_of_the_old_as_a_whole() {
+    let place = Place::new();
+    place.write();
+    fs::set_permissions(&place.target, fs::Permissions::from_mode(0o644)).unwrap();
+    let before = fs::metadata(&place.target).unwrap().ino();
+    place.folder.write("config.yaml", OFF);
+    place.told(&place.write(), "written, reporting is off");
+    assert!(Objects::of(&place.content()).is_off());
+    assert_ne!(fs::metadata(&place.target).unwrap().ino(), before);
+    assert_eq!(mode(&place.target), 0o600);
+    place.assert_alone();
+}
+
+#[test]
+fn on_any_error_the_old_file_stays() {
+    let place = Place::new();
+    place.write();
+    let old = place.content();
+    for config in [
+        "metrics-responder-enable: false\n",
+        "\t\n",
+        "metrics-responder-config: {spread: 8h}\n",
+    ] {
+        place.folder.write("config.yaml", config);
+        assert_eq!(place.write().code, Some(2));
+        assert_eq!(place.content(), old);
+    }
+    fs::remove_file(place.folder.path().join("config.yaml")).unwrap();
+    assert_eq!(place.write().code, Some(2));
+    assert_eq!(place.content(), old);
+    place.assert_alone();
+}
+
+#[test]
+fn a_disk_without_room_leaves_the_old_file_and_nothing_beside_it() {
+    let place = Place::new();
+    place.write();
+    let old = place.content();
+    place.folder.write("config.yaml", OFF);
+    // No file may grow, and the signal that says so is ignored: writing fails.
+    let line = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
+    let config = place.folder.path().join("config.yaml");
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            line,
+            "sh",
+            env!("CARGO_BIN_EXE_metrics-responder"),
+            "manifest",
+            "--rke2-config",
+        ])
+        .args([&config, Path::new("--output"), &place.target])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let run = finish(command.spawn().unwrap());
+    assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("upgrade-responder.yaml: File too large"),
+        "{run:?}"
+    );
+    assert_eq!(place.content(), old);
+    place.assert_alone();
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_named() {
+    let place = Place::new();
+    for (target, reason) in [
+        (
+            place.folder.path().join("config.yaml/m.yaml"),
+            "config.yaml: ",
+        ),
+        (
+            place.folder.path().join("config.yaml/inner/m.yaml"),
+            "config.yaml/inner: ",
+        ),
+        ("/proc/nowhere/m.yaml".into(), "/proc/nowhere: "),
+        ("/".into(), "--output expects a file, not /"),
+    ] {
+        let run = manifest(&place.folder, &["--output", target.to_str().unwrap()]);
+        assert!(
+            matches!(run.code, Some(1 | 2)) && run.stdout.is_empty(),
+            "{run:?}"
+        );
+        assert!(run.stderr.contains(reason), "{run:?}");
+    }
+    // A folder stands where the file should.
+    fs::create_dir_all(&place.target).unwrap();
+    let run = place.write();
+    assert_eq!(run.code, Some(1), "{run:?}");
+    assert!(
+        run.stderr
+            .contains("upgrade-responder.yaml: Is a directory"),
+        "{run:?}"
+    );
+    place.assert_alone();
+}
+
+#[test]
+fn a_folder_without_rights_leaves_the_old_file() {
+    let place = Place::new();
+    place.write();
+    let old = place.content();
+    let folder = place.target.parent().unwrap();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
+    place.folder.write("config.yaml", OFF);
+    let run = place.write();
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+    // Nothing stops the superuser.
+    if run.code != Some(0) {
+        assert_eq!(run.code, Some(1), "{run:?}");
+        assert!(
+            run.stderr.contains("manifests: Permission denied"),
+            "{run:?}"
+        );
+        assert_eq!(place.content(), old);
+    }
+    place.assert_alone();
+}
+
+#[test]
+fn a_link_is_replaced_and_what_it_leads_to_stays() {
+    let place = Place::new();
+    let elsewhere = place.folder.write("elsewhere.yaml", "mine");
+    fs::create_dir_all(place.target.parent().unwrap()).unwrap();
+    symlink(&elsewhere, &place.target).unwrap();
+    place.told(&place.write(), "written, reporting is on");
+    assert!(place.target.symlink_metadata().unwrap().is_file());
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
+    // Also where it leads to the same content: RKE2 opens what it applies for writing.
+    fs::rename(&place.target, &elsewhere).unwrap();
+    symlink(&elsewhere, &place.target).unwrap();
+    place.told(&place.write(), "written, reporting is on");
+    assert!(place.target.symlink_metadata().unwrap().is_file());
+}
+
+#[test]
+fn a_bare_name_is_written_into_the_present_folder() {
+    let place = Place::new();
+    let run = Command::new(env!("CARGO_BIN_EXE_metrics-responder"))
+        .args([
+            "manifest",
+            "--rke2-config",
+            "/dev/null",
+            "--output",
+            "m.yaml",
+        ])
+        .current_dir(place.folder.path())
+        .output()
+        .unwrap();
+    assert_eq!(
+        (run.status.code(), &*run.stdout),
+        (Some(0), &b"m.yaml: written, reporting is on\n"[..])
+    );
+    assert!(place.folder.path().join("m.yaml").is_file());
+}
+
+/// What an earlier process of the same number left behind is in nobody's way.
+#[test]
+fn leftovers_of_a_crash_do_no_harm() {
+    let place = Place::new();
+    place.write();
+    place.folder.write("config.yaml", OFF);
+    let folder = place.target.parent().unwrap();
+    let line =
+        "for i in 0 1 2; do : >\"$1/.upgrade-responder.yaml.$$-$i\"; done; shift; exec \"$@\"";
+    let mut command = Command::new("sh");
+    command
+        .args([
+            "-c",
+            line,
+            "sh",
+            folder.to_str().unwrap(),
+            env!("CARGO_BIN_EXE_metrics-responder"),
+        ])
+        .args(["manifest", "--rke2-config"])
+        .args([
+            &place.folder.path().join("config.yaml"),
+            Path::new("--output"),
+            &place.target,
+        ])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let run = finish(command.spawn().unwrap());
+    place.told(&run, "written, reporting is off");
+    assert!(Objects::of(&place.content()).is_off());
+    // They are passed over: RKE2 applies neither dotfiles nor what does not end in .yaml.
+    let left: Vec<_> = place
+        .files()
+        .into_iter()
+        .filter(|name| name != "upgrade-responder.yaml")
+        .collect();
+    assert_eq!(left.len(), 3);
+    assert!(
+        left.iter()
+            .all(|name| name.starts_with(".upgrade-responder.yaml.")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn of_two_at_once_each_writes_the_whole() {
+    let place = Place::new();
+    let other = Folder::new();
+    other.write("config.yaml", OFF);
+    place.write();
+    let on = place.content();
+    let off = manifest(&other, &[]).stdout;
+    let writers: Vec<_> = (0..40)
+        .map(|i| {
+            let folder = if i % 2 == 0 { &place.folder } else { &other };
+            Command::new(env!("CARGO_BIN_EXE_metrics-responder"))
+                .args(["manifest", "--rke2-config"])
+                .args([
+                    &folder.path().join("config.yaml"),
+                    Path::new("--output"),
+                    &place.target,
+                ])
+                .stdout(Stdio::null())
+                .spawn()
+                .unwrap()
+        })
+        .collect();
+    for mut writer in writers {
+        while writer.try_wait().unwrap().is_none() {
+            let content = place.content();
+            assert!(content == on || content == off, "{content}");
+        }
+        assert!(writer.wait().unwrap().success());
+    }
+    place.assert_alone();
+}
