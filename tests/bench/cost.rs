@@ -1,8 +1,8 @@
-//! What a run costs: time, processor, memory, requests and bytes, for clusters of every size, beside curl
-//! with the same requests in the same run. `just bench` writes the table into the README.
+//! What a run costs: time, processor, memory, requests and bytes, for clusters of every size, beside curl with the same
+//! requests in the same run. `just bench` writes the figures into the documents.
 //!
-//! With `--check` nothing is timed: the binary's size, its requests, the bytes it asks for and its peak
-//! memory have to stay within their budgets.
+//! With `--check` nothing is timed: the size of the binary, its requests, the bytes it reads and its peak memory have to
+//! stay within their budgets.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ const RUNS: usize = 9;
 const MAX_BINARY: u64 = 2_000_000;
 const MAX_MEMORY_KIB: u64 = 3 * 1024;
 /// Of this cluster, whatever its size: not one more, and not one less.
-const REQUESTS: usize = 8;
+const REQUESTS: usize = 10;
 const MAX_BYTES_PER_NODE: u64 = 300;
 
 fn main() {
@@ -50,8 +50,24 @@ fn main() {
     if check {
         hold(&binary);
     } else {
-        print!("{}", report(&binary));
+        let (summary, table) = measure(&binary);
+        print!("{summary}{table}");
+        write_block("README.md", &summary);
+        write_block(".github/CONTRIBUTING.md", &table);
     }
+}
+
+/// Puts the text between the two marks of a document.
+fn write_block(document: &str, text: &str) {
+    let (begin, end) = (
+        "<!-- bench: written by `just bench` -->\n",
+        "<!-- /bench -->",
+    );
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let old = fs::read_to_string(&file).unwrap();
+    let (before, rest) = old.split_once(begin).expect(document);
+    let (_, after) = rest.split_once(end).expect(document);
+    fs::write(file, [before, begin, text, end, after].concat()).unwrap();
 }
 
 /// The form in which the node list comes.
@@ -173,20 +189,24 @@ impl Scene {
     fn curl_config(&self, folder: &Folder) -> PathBuf {
         let mut text = String::new();
         let ca = self.pod.folder.path().join("ca.pem");
+        let ca = ca.display();
+        let common = format!("cacert = \"{ca}\"\nsilent\nshow-error\noutput = /dev/null\n");
         for request in self.api.seen() {
             let accept = request.header("accept").unwrap();
             write!(
                 text,
-                "url = \"https://127.0.0.1:{}{}\"\nheader = \"Authorization: Bearer {TOKEN}\"\nheader = \"Accept: {accept}\"\ncacert = \"{}\"\nsilent\nshow-error\noutput = /dev/null\nnext\n",
-                self.api.port, request.target, ca.display()
+                "url = \"https://127.0.0.1:{}{}\"\nheader = \"Authorization: Bearer {TOKEN}\"\n\
+                 header = \"Accept: {accept}\"\n{common}next\n",
+                self.api.port, request.target
             )
             .unwrap();
         }
         let report = self.endpoint.seen()[0].text().replace('"', "\\\"");
         write!(
             text,
-            "url = \"https://127.0.0.1:{}/v1/checkupgrade\"\nheader = \"Content-Type: application/json\"\ndata = \"{report}\"\ncacert = \"{}\"\nsilent\nshow-error\noutput = /dev/null\n",
-            self.relay.port, ca.display()
+            "url = \"https://127.0.0.1:{}/v1/checkupgrade\"\nheader = \"Content-Type: application/json\"\n\
+             data = \"{report}\"\n{common}",
+            self.relay.port
         )
         .unwrap();
         folder.write("curl", text)
@@ -261,38 +281,59 @@ fn high_water_kib(pid: u64) -> u64 {
         .unwrap_or(0)
 }
 
-fn report(binary: &Path) -> String {
-    let mut text = format!(
-        "Measured on {} with {}, {} runs each after a warm-up, medians; the static binary has {} bytes. `ratio` is the \
-         wall time over curl's for the same requests, pair by pair.\n\n\
+/// The figures for the reader who wants two lines, and all of them.
+fn measure(binary: &Path) -> (String, String) {
+    let size = thousands(fs::metadata(binary).unwrap().len());
+    let (machine, curl) = (machine(), curl_version());
+    let mut table = format!(
+        "Measured on {machine} with {curl}, {RUNS} runs each after a warm-up, medians; the static binary has {size}\n\
+         bytes. `ratio` is the wall time over that of curl for the same requests, pair by pair.\n\n\
          | nodes | form | wall | curl | ratio | CPU | curl | peak memory | curl | requests | read from the API | a node |\n\
          |--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
-        machine(),
-        curl_version(),
-        RUNS,
-        thousands(fs::metadata(binary).unwrap().len())
     );
-    let wire = wire(binary);
+    let mut summary = String::new();
     for form in [Form::Table, Form::NodeList] {
         for nodes in NODES {
-            let scene = Scene::new(nodes, form);
-            let folder = Folder::new();
-            scene.program(binary);
-            let config = scene.curl_config(&folder);
-            scene.curl(&config);
-            // Half a gigabyte takes its time, for the server too.
-            let runs = if nodes * NODE_BYTES > 100_000_000 && form == Form::NodeList {
-                3
-            } else {
-                RUNS
-            };
-            let pairs: Vec<_> = (0..runs)
-                .map(|_| (scene.program(binary), scene.curl(&config)))
-                .collect();
-            text += &line(nodes, form, &pairs);
+            let pairs = pairs(binary, nodes, form);
+            table += &line(nodes, form, &pairs);
+            if (nodes, form) == (5_000, Form::Table) {
+                summary = sentence(&pairs, &size, &machine);
+            }
         }
     }
-    text + &wire
+    (summary, table + &wire(binary))
+}
+
+fn pairs(binary: &Path, nodes: usize, form: Form) -> Vec<(Cost, Cost)> {
+    let scene = Scene::new(nodes, form);
+    let folder = Folder::new();
+    scene.program(binary);
+    let config = scene.curl_config(&folder);
+    scene.curl(&config);
+    // Half a gigabyte takes its time, for the server too.
+    let large = nodes * NODE_BYTES > 100_000_000 && form == Form::NodeList;
+    let runs = if large { 3 } else { RUNS };
+    (0..runs)
+        .map(|_| (scene.program(binary), scene.curl(&config)))
+        .collect()
+}
+
+fn sentence(pairs: &[(Cost, Cost)], size: &str, machine: &str) -> String {
+    let of = |pick: &dyn Fn(&(Cost, Cost)) -> f64| median(pairs.iter().map(pick).collect());
+    let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
+    let own = pairs[0].0;
+    format!(
+        "In a cluster of 5,000 nodes a run takes {:.0} ms, {:.0} ms of them on the processor, {:.1} MiB of memory, and\n\
+         {} requests that read {:.1} MB; curl takes {:.0} ms and {:.1} MiB for the same requests. The static binary has\n\
+         {size} bytes. Measured by `just bench` on {machine}.\n",
+        of(&|(a, _)| millis(a.wall)),
+        of(&|(a, _)| millis(a.cpu)),
+        of(&|(a, _)| a.peak_kib as f64 / 1024.0),
+        own.requests,
+        own.read as f64 / 1e6,
+        of(&|(_, b)| millis(b.wall)),
+        of(&|(_, b)| b.peak_kib as f64 / 1024.0),
+    )
 }
 
 /// What one report is to the network.
@@ -301,7 +342,7 @@ fn wire(binary: &Path) -> String {
     scene.program(binary);
     let (sent, received) = scene.relay.bytes();
     format!(
-        "\nOne report on the wire, with the TLS 1.3 handshake and a chain of one certificate: {} bytes sent, {} received, \
+        "\nOne report on the wire, with the TLS 1.3 handshake and a chain of one certificate: {} bytes sent, {} received,\n\
          above TCP.\n",
         thousands(sent),
         thousands(received)

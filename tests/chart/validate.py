@@ -44,8 +44,8 @@ TOLERATED = [
 ARCHITECTURE = {"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64", "arm64"]}
 # In this order: of two sources with the same key, Kubernetes takes the last.
 OVERRIDE = [
-    {"configMapRef": {"name": f"{NAME}-override", "optional": True}},
     {"secretRef": {"name": f"{NAME}-override", "optional": True}},
+    {"configMapRef": {"name": f"{NAME}-override", "optional": True}},
 ]
 
 

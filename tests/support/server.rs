@@ -10,7 +10,10 @@ use std::time::Duration;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What an upgrade-responder answers.
-pub const ACCEPTED: &str = r#"{"versions":[{"name":"v1.36.2","releaseDate":"2026-10-01T00:00:00Z","minUpgradableVersion":"","tags":["latest"],"extraInfo":null}],"requestIntervalInMinutes":480}"#;
+pub const ACCEPTED: &str = concat!(
+    r#"{"versions":[{"name":"v1.36.2","releaseDate":"2026-10-01T00:00:00Z","minUpgradableVersion":"","#,
+    r#""tags":["latest"],"extraInfo":null}],"requestIntervalInMinutes":480}"#
+);
 
 #[derive(Clone, Debug)]
 pub struct Request {
