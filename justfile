@@ -12,6 +12,10 @@ run *args:
 dry-run cluster="rke2-canal-ha":
     cargo run --release -- --dry-run --recorded testdata/clusters/{{ cluster }}
 
+# Record a cluster for testdata, such as: just record testdata/clusters/mine --kubeconfig ~/.kube/config
+record *args:
+    cargo run --example record -- {{ args }}
+
 # Run the tests
 test *args:
     cargo test {{ args }}
@@ -19,8 +23,12 @@ test *args:
 # Check format and lints, with warnings denied
 lint:
     cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --quiet
+    cargo clippy --locked --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --quiet
+
+# Check format and lints of the scripts
+lint-scripts:
+    tests/lint-scripts
 
 # Write the expected payloads of testdata/clusters anew; read the diff
 bless:
@@ -28,51 +36,68 @@ bless:
 
 # Render the chart into deploy/upgrade-responder.yaml
 manifest:
-    .ci/deploy/render
+    deploy/render
 
 # Check the chart and what it renders against Kubernetes' schemas and our own rules
-validate:
-    .ci/deploy/validate
+validate *args:
+    tests/chart/validate {{ args }}
+
+# Check the systemd drop-ins
+systemd:
+    cargo build
+    tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder"
+
+# Build with the oldest Rust that Cargo.toml promises
+msrv:
+    tests/msrv
+
+# Build and test with AWS-LC's FIPS module
+fips:
+    tests/fips
 
 # Build the static binaries for amd64 and arm64
 static:
-    .ci/deploy/build
+    deploy/image/build
 
 # Assemble both images out of the static binaries, and prove what is in them
 image: static
-    .ci/deploy/image
+    deploy/image/images
 
 # Write the tarballs, image lists and sums for air-gapped nodes into dist/
 airgap:
-    .ci/deploy/airgap
+    deploy/image/airgap
 
 # Write all that a release has into dist/: binaries, SBOM, man page, chart, air-gap tarballs, sums
 dist:
-    .ci/dist
+    deploy/release/dist
 
 # Check licences, bans, duplicates, sources, known flaws and the direct dependencies
 supply-chain *args:
-    .ci/supply-chain {{ args }}
+    deploy/release/supply-chain {{ args }}
 
 # Run the image once in a cluster (kind, k3d, or current with IMAGE= and RECEIVER=) and compare what arrives
 smoke cluster="kind":
-    .ci/smoke {{ cluster }}
+    tests/smoke {{ cluster }}
 
-# Measure what a run costs beside curl, and write the table into the README
+# Measure what a run costs beside curl, and write the figures into the documents
 bench:
-    .ci/bench
+    tests/bench/run
 
 # Count the instructions of a run over so many recorded nodes; unlike time, the same each time
 profile nodes="5000":
-    .ci/profile {{ nodes }}
+    tests/bench/profile {{ nodes }}
 
 # Fuzz every target for so many minutes; what is found stays as a test
 fuzz minutes="1" *targets:
-    .ci/fuzz {{ minutes }} {{ targets }}
+    tests/fuzz/run {{ minutes }} {{ targets }}
 
-# Test the receiver's queries on a real InfluxDB
+# Replace parts of the program, and expect a test to fail
+mutants *args:
+    tests/mutants {{ args }}
+
+# Test the receiver's queries and recipes on a real InfluxDB
 receiver:
-    .ci/receiver/test
+    tests/receiver/run
 
 # Do all that CI does
 ci:

@@ -11,17 +11,34 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use metrics_responder::internals::{DEFAULT_ENDPOINT, FIELDS, HELP, META, PRIMARY};
+use metrics_responder::internals::{
+    DEFAULT_ENDPOINT, FIELDS, HELP, META, PRIMARY, opt_out_command,
+};
 use serde_json::Value;
 use support::api;
 use support::run::{Pod, bare};
 use support::server::Server;
 use support::{cluster, expected};
 
+const CONTRIBUTING: &str = ".github/CONTRIBUTING.md";
+const DEPLOY: &str = "deploy/README.md";
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    DEPLOY,
+    "deploy/receiver/README.md",
+    CONTRIBUTING,
+    ".github/CHANGELOG.md",
+    ".github/SECURITY.md",
+];
+
+fn root(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
+}
+
 fn read(file: &str) -> String {
-    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+    fs::read_to_string(root(file)).expect(file)
 }
 
 /// The fenced blocks of a document, without their fences.
@@ -68,7 +85,8 @@ fn the_log_lines_of_the_readme_are_those_of_the_program() {
     let endpoint = Server::accepting(Some(pod.authority.server()));
     let accepted = pod.api(api.port).endpoint(&endpoint.https()).run();
     let blocks = blocks(&read("README.md"));
-    assert!(blocks.contains(&accepted.stderr), "{accepted:?}");
+    let whole = format!("{}{}", accepted.stdout, accepted.stderr);
+    assert!(blocks.contains(&whole), "{accepted:?}");
 
     let pod = Pod::new();
     let api = api::serve(pod.authority.server(), &cluster("rke2-canal-ha"));
@@ -96,29 +114,47 @@ fn every_option_and_variable_of_the_readme_is_in_help_and_the_other_way_round() 
 }
 
 #[test]
-fn the_readme_lists_the_source_files() {
-    let listed = quoted(&read("README.md"), |w| w.starts_with("src/"));
+fn the_list_of_files_is_whole() {
+    let listed = quoted(&read(CONTRIBUTING), |w| {
+        w.starts_with("src/") && w.ends_with(".rs")
+    });
     let mut existing = BTreeSet::new();
-    for folder in ["src", "src/kube"] {
-        for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)).unwrap() {
+    let mut folders = vec![root("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_file() {
-                let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-                existing.insert(format!("{folder}/{name}"));
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let relative = path.strip_prefix(root("")).unwrap();
+                existing.insert(relative.to_str().unwrap().to_owned());
             }
         }
     }
     assert_eq!(listed, existing);
 }
 
+/// Every path of the repository that a document names, in prose or in a command.
+#[test]
+fn every_path_of_a_document_exists() {
+    for document in DOCUMENTS {
+        let text = read(document);
+        let words = text.split(|c: char| c.is_whitespace() || "`'\"()|,;:#".contains(c));
+        for word in words.map(|word| word.trim_end_matches('.')) {
+            let inside = ["deploy/", "src/", "tests/", "testdata/", ".github/", ".ci/"];
+            let example = ["my-cluster", "sha256", "NAMESPACE"]
+                .iter()
+                .any(|part| word.contains(part));
+            if inside.iter().any(|folder| word.starts_with(folder)) && !example {
+                assert!(root(word).exists(), "{document}: {word}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_link_of_a_document_leads_somewhere() {
-    for document in [
-        "README.md",
-        "deploy/README.md",
-        "deploy/receiver/README.md",
-        ".github/CONTRIBUTING.md",
-    ] {
+    for document in DOCUMENTS {
         let text = read(document);
         let folder = Path::new(document).parent().unwrap();
         for link in text
@@ -175,28 +211,12 @@ fn every_recipe_that_a_document_names_exists() {
         })
         .map(|line| line.split([' ', ':']).next().unwrap().to_owned())
         .collect();
-    for document in [
-        "README.md",
-        "deploy/README.md",
-        ".github/CONTRIBUTING.md",
-        "src/cni.rs",
-    ] {
+    for document in DOCUMENTS.into_iter().chain(["src/report/cni.rs"]) {
         for command in quoted(&read(document), |w| w.starts_with("just ")) {
             let recipe = command.split(' ').nth(1).unwrap();
             assert!(recipes.contains(recipe), "{document}: {command}");
         }
     }
-}
-
-#[test]
-fn the_readme_counts_the_daemonsets_that_rbac_names() {
-    let names: BTreeSet<_> = META
-        .iter()
-        .chain(PRIMARY)
-        .map(|row| row.daemonset.name)
-        .collect();
-    assert_eq!(names.len(), 17);
-    assert!(read("README.md").contains("seventeen DaemonSets by name"));
 }
 
 #[test]
@@ -272,11 +292,14 @@ fn the_requests_of_the_readme_are_those_of_the_program() {
         pod.api(api.port).endpoint(&endpoint.https()).run().code,
         Some(0)
     );
-    let general = |target: &str| match target.split('/').collect::<Vec<_>>()[..] {
-        ["", "apis", "apps", "v1", "namespaces", _, "daemonsets", _] => {
-            "/apis/apps/v1/namespaces/NAMESPACE/daemonsets/NAME".to_owned()
+    let general = |target: &str| {
+        let daemonset = target.strip_prefix("/apis/apps/v1/namespaces/");
+        match daemonset.and_then(|rest| rest.split_once('?')) {
+            Some((_, query)) => {
+                format!("/apis/apps/v1/namespaces/NAMESPACE/daemonsets/NAME?{query}")
+            }
+            None => target.to_owned(),
         }
-        _ => target.to_owned(),
     };
     let made = api
         .seen()
@@ -288,17 +311,11 @@ fn the_requests_of_the_readme_are_those_of_the_program() {
 
 #[test]
 fn every_proof_of_the_threat_model_exists() {
-    let readme = read("README.md");
-    let section = readme.split("\n## Who could attack it").nth(1).unwrap();
+    let document = read(DEPLOY);
+    let section = document.split("\n## Who could attack it").nth(1).unwrap();
     let rows = section.split("\n\n").nth(2).unwrap().lines().skip(2);
     let proofs = rows.flat_map(|row| quoted(row.rsplit('|').nth(1).unwrap(), |_| true));
-    let sources = [
-        "tests/faults.rs",
-        "tests/e2e.rs",
-        "tests/properties.rs",
-        "tests/docs.rs",
-    ];
-    let sources: String = sources.map(read).concat();
+    let sources = sources();
     for proof in proofs {
         let named = format!("\"{proof}\"");
         let is_row = sources.contains(&named) || sources.contains(&format!("fn {proof}("));
@@ -308,5 +325,108 @@ fn every_proof_of_the_threat_model_exists() {
             .is_some_and(|s| sources.contains(s));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(&proof).exists();
         assert!(is_row || status || script, "{proof}");
+    }
+}
+
+/// The text of all tests.
+fn sources() -> String {
+    let files = fs::read_dir(root("tests"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let tests = files.filter(|file| file.extension().is_some_and(|e| e == "rs"));
+    tests
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect()
+}
+
+/// A name with blanks is a row of a table, one with underscores a test, one with slashes a file.
+#[test]
+fn every_keeper_of_the_decision_record_exists() {
+    let document = read(DEPLOY);
+    let section = document.split("\n## The decision record").nth(1).unwrap();
+    let unit = read("src/config.rs");
+    let sources = sources() + &unit;
+    for row in section
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .skip(1)
+    {
+        let keepers = row.rsplit('|').nth(1).unwrap();
+        for keeper in quoted(keepers, |w| {
+            w.contains('_') || w.contains(' ') || w.contains('/')
+        }) {
+            let file = keeper.split(' ').next().unwrap();
+            let exists = if keeper.contains('/') {
+                root(file).exists()
+            } else {
+                sources.contains(&format!("fn {keeper}("))
+                    || sources.contains(&format!("\"{keeper}\""))
+            };
+            assert!(exists, "{keeper}");
+        }
+    }
+}
+
+#[test]
+fn the_opt_out_is_the_same_line_everywhere() {
+    let line = opt_out_command("kube-system");
+    for document in ["README.md", DEPLOY] {
+        assert!(
+            blocks(&read(document)).contains(&format!("{line}\n")),
+            "{document}"
+        );
+    }
+    for file in ["deploy/upgrade-responder.yaml", "deploy/chart/values.yaml"] {
+        assert!(
+            read(file)
+                .lines()
+                .any(|l| l.trim_start_matches(['#', ' ']) == line),
+            "{file}"
+        );
+    }
+    let notes =
+        read("deploy/chart/templates/NOTES.txt").replace("{{ .Release.Namespace }}", "kube-system");
+    assert!(notes.lines().any(|l| l.trim() == line));
+    let receiver = read("deploy/receiver/README.md");
+    assert!(receiver.lines().any(|l| l.trim() == line));
+    // No other line makes the ConfigMap for this.
+    for document in DOCUMENTS {
+        for other in read(document)
+            .lines()
+            .filter(|l| l.contains("METRICS_RESPONDER_ENABLED=false"))
+        {
+            assert!(
+                other.contains(&line) || !other.contains("create configmap"),
+                "{document}: {other}"
+            );
+        }
+    }
+    // The log has it in `tests/e2e.rs`, `--explain` in `tests/explain.rs`, `manifest` in `tests/manifest.rs`.
+}
+
+/// A manifest that is redirected into the live folder would be empty while it is written.
+#[test]
+fn no_document_redirects_into_a_live_manifest() {
+    for document in DOCUMENTS {
+        for line in read(document).lines() {
+            let redirected = line
+                .split('>')
+                .skip(1)
+                .any(|rest| rest.contains("server/manifests"));
+            assert!(!redirected, "{document}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_drop_ins_are_those_of_the_document() {
+    for unit in ["rke2-server", "k3s"] {
+        let file = format!("deploy/systemd/{unit}.conf");
+        let install = format!("{file} /etc/systemd/system/{unit}.service.d/metrics-responder.conf");
+        assert!(read(DEPLOY).contains(&install), "{unit}");
+        assert!(
+            read(&file).contains(&install["deploy/systemd/".len()..]),
+            "{unit}"
+        );
     }
 }
