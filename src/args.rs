@@ -63,8 +63,8 @@ pub(crate) enum Args {
     Version,
 }
 
-/// A run that reads a cluster. With an opt-out set, a sending one ends before `options` is looked at: not even a wrong
-/// flag turns an opt-out into a failure.
+/// A run that reads a cluster. With an opt-out set, a sending one ends before `options` is looked
+/// at: not even a wrong flag turns an opt-out into a failure.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// Without one, the report is sent.

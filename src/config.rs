@@ -1,4 +1,5 @@
-//! What is meant: the file, then the environment, then the flags, as one `Config` that cannot be wrong.
+//! What is meant: the file, then the environment, then the flags, as one `Config` that cannot be
+//! wrong.
 //!
 //! Whatever is not understood is an error that names its place: nothing is sent on a guess.
 
@@ -35,13 +36,15 @@ pub const DEFAULT_ENDPOINT: &str = "https://metrics-responder.rke2.io/v1/checkup
 /// The keys fill a few hundred bytes.
 const MAX_FILE: usize = 64 << 10;
 
-/// A ConfigMap holds no more. So much is read, because an opt-out also counts in a file that is too large.
+/// A ConfigMap holds no more. So much is read, because an opt-out also counts in a file that is too
+/// large.
 const MAX_CONFIG_MAP: u64 = 1 << 20;
 
 /// A bundle of every public authority is a quarter of this.
 const MAX_CA_FILE: u64 = 1 << 20;
 
-/// Neither a wait nor a time-out of more than a day means anything for a job that runs three times a day.
+/// Neither a wait nor a time-out of more than a day means anything for a job that runs three times
+/// a day.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -160,8 +163,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Lays the environment over the file, and a flag over both. `place` is what stands before a key of the file in
-    /// an error, such as `config.yaml: `.
+    /// Lays the environment over the file, and a flag over both. `place` is what stands before a
+    /// key of the file in an error, such as `config.yaml: `.
     pub(crate) fn new(
         keys: Keys,
         place: &str,
@@ -253,8 +256,9 @@ const KEYS: [&str; 7] = [
     "timeout",
 ];
 
-/// A misspelt variable is as wrong as a misspelt key: `METRICS_RESPONDER_ENABLE=false` must not read as "on". Those that
-/// Kubernetes sets for a Service named `metrics-responder` are not meant for this program.
+/// A misspelt variable is as wrong as a misspelt key: `METRICS_RESPONDER_ENABLE=false` must not
+/// read as "on". Those that Kubernetes sets for a Service named `metrics-responder` are not meant
+/// for this program.
 fn refuse_unknown_variables(env: &Env) -> Result<(), Error> {
     let known = KEYS.map(variable);
     let of_a_service = |name: &str| {
@@ -362,7 +366,8 @@ impl fmt::Display for Target {
     }
 }
 
-/// The operator's own authorities first: whoever names some is behind a proxy that intercepts TLS with them.
+/// The operator's own authorities first: whoever names some is behind a proxy that intercepts TLS
+/// with them.
 fn roots(ca_file: Option<Setting<String>>) -> Result<Vec<RootCerts>, Error> {
     let mut roots = Vec::new();
     if let Some(setting) = ca_file {

@@ -1,7 +1,7 @@
 //! Every way to fail, a variant a step, each with its exit status.
 //!
-//! A message names its subject and gives the reason in words of this program or of the operating system: nothing that a
-//! server, a token or a node wrote is repeated in it.
+//! A message names its subject and gives the reason in words of this program or of the operating
+//! system: nothing that a server, a token or a node wrote is repeated in it.
 
 use std::fmt;
 use std::io;
@@ -103,7 +103,8 @@ impl Error {
         }
     }
 
-    /// Whether the cause lies outside of this installation, so that a later run may succeed as it is.
+    /// Whether the cause lies outside of this installation, so that a later run may succeed as it
+    /// is.
     pub(crate) fn is_outside(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,

@@ -1,5 +1,6 @@
-//! Every decision about TLS, roots, proxies, time-outs and sizes, for the two peers: the API server, which is
-//! verified by its cluster's CA and never reached through a proxy, and the endpoint.
+//! Every decision about TLS, roots, proxies, time-outs and sizes, for the two peers: the API
+//! server, which is verified by its cluster's CA and never reached through a proxy, and the
+//! endpoint.
 
 use std::borrow::Cow;
 use std::io::{self, Read};
@@ -36,7 +37,8 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// For the API server: the CA of its cluster, no proxy. Only a kubeconfig can lead to one without TLS.
+    /// For the API server: the CA of its cluster, no proxy. Only a kubeconfig can lead to one
+    /// without TLS.
     pub(crate) fn cluster(
         roots: RootCerts,
         identity: Option<ClientCert>,
@@ -109,8 +111,8 @@ impl Client {
         let left = self.left();
         let request = request.config().timeout_global(Some(left)).build();
         let answer = if self.proxied {
-            // ureq restarts its time-out at each byte of a proxy's answer to CONNECT, so the deadline is
-            // kept from another thread. The thread left behind ends with the program.
+            // ureq restarts its time-out at each byte of a proxy's answer to CONNECT, so the
+            // deadline is kept from another thread. The thread left behind ends with the program.
             let body = body.to_vec();
             within(left, move || request.send(&body[..]))
         } else {
@@ -174,7 +176,8 @@ impl Client {
         }
     }
 
-    /// Names whose fault it is: through a proxy, this machine resolves and connects to nothing else.
+    /// Names whose fault it is: through a proxy, this machine resolves and connects to nothing
+    /// else.
     fn host(&self, reason: &str) -> Cow<'static, str> {
         if self.proxied {
             format!("the proxy: {reason}").into()
@@ -203,8 +206,8 @@ impl Response {
     }
 }
 
-/// Why a request has no usable answer, in words of this program: nothing that a peer wrote into a certificate,
-/// a header or a body is repeated.
+/// Why a request has no usable answer, in words of this program: nothing that a peer wrote into a
+/// certificate, a header or a body is repeated.
 #[derive(Debug)]
 pub(crate) enum Failure {
     /// No connection, or it broke or timed out.
@@ -224,8 +227,8 @@ impl Failure {
         }
     }
 
-    /// As the error of a GET to the API server. A peer that answers without a trusted certificate is not the API
-    /// server of this cluster.
+    /// As the error of a GET to the API server. A peer that answers without a trusted certificate
+    /// is not the API server of this cluster.
     pub(crate) fn at(self, path: &str) -> Error {
         let path = path.to_owned();
         match self {

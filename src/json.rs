@@ -11,7 +11,8 @@ use serde_json::error::Category;
 
 use object::Object;
 
-/// Reads one JSON object, and the stream to its end: only then is the connection usable for the next request.
+/// Reads one JSON object, and the stream to its end: only then is the connection usable for the
+/// next request.
 pub(crate) fn read<T: DeserializeOwned>(reader: impl Read) -> Result<T, JsonError> {
     let Object(value) = serde_json::from_reader(BufReader::new(reader))?;
     Ok(value)

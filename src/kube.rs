@@ -52,7 +52,8 @@ const MAX_REFUSAL: u64 = 64 << 10;
 
 /// Address, roots and credentials of an API server.
 pub struct Access {
-    /// `https://host[:port]`, without a slash at the end; from a kubeconfig perhaps with a path, or http on loopback.
+    /// `https://host[:port]`, without a slash at the end; from a kubeconfig perhaps with a path, or
+    /// http on loopback.
     pub(crate) server: String,
     /// The roots its certificate must chain to.
     pub(crate) roots: RootCerts,
@@ -96,7 +97,8 @@ impl DaemonSetName {
 
 /// The API of one cluster.
 ///
-/// `resourceVersion=0` means "any version the server holds": it answers from its watch cache and asks etcd nothing.
+/// `resourceVersion=0` means "any version the server holds": it answers from its watch cache and
+/// asks etcd nothing.
 pub struct Api {
     backend: Backend,
     log: Log,
@@ -171,8 +173,9 @@ impl Api {
         nodes.ok_or_else(|| Error::answer(path, "a Table, which was not requested"))
     }
 
-    /// The first of these DaemonSets that exists. One that may not be read is passed over, so that RBAC which is older
-    /// than the table still finds what it names; but where no other exists either, it may be the one.
+    /// The first of these DaemonSets that exists. One that may not be read is passed over, so that
+    /// RBAC which is older than the table still finds what it names; but where no other exists
+    /// either, it may be the one.
     pub fn first_daemonset<'t, T>(
         &self,
         candidates: &'t [T],
@@ -200,8 +203,9 @@ impl Api {
         }
     }
 
-    /// Whether flanneld runs on any of the first few nodes, by its annotation. Not on the first alone, which may be
-    /// virtual or about to join. With `resourceVersion=0` the API server would ignore the limit.
+    /// Whether flanneld runs on any of the first few nodes, by its annotation. Not on the first
+    /// alone, which may be virtual or about to join. With `resourceVersion=0` the API server would
+    /// ignore the limit.
     pub fn nodes_show_flannel(&self) -> Result<bool, Error> {
         let list: types::NodeMetadataList =
             self.object("/api/v1/nodes?limit=5", Form::MetadataList)?;

@@ -62,8 +62,8 @@ fn write(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A logfmt value: bare where that is unambiguous, else quoted as a JSON string is, which is what parsers of logfmt
-/// understand. No text can begin a line or a field of its own.
+/// A logfmt value: bare where that is unambiguous, else quoted as a JSON string is, which is what
+/// parsers of logfmt understand. No text can begin a line or a field of its own.
 fn value(text: &str) -> String {
     let bare = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\');
     if !text.is_empty() && text.chars().all(bare) {

@@ -28,8 +28,9 @@ fn exit_status(outcome: &Outcome) -> u8 {
     }
 }
 
-/// One line on standard error, or none where something was printed as asked. All at level info: the status tells a
-/// failure, and a cluster that is offline or lacks a right does not fill its owner's alerts three times a day.
+/// One line on standard error, or none where something was printed as asked. All at level info: the
+/// status tells a failure, and a cluster that is offline or lacks a right does not fill its owner's
+/// alerts three times a day.
 fn tell(outcome: &Outcome) {
     let log = Log::default();
     let reason = |error: &Error| error.to_string();

@@ -1,7 +1,7 @@
 //! The configuration of RKE2 or K3s → the manifest to install.
 //!
-//! The manifest is the rendered chart, built in. It is adapted to the few keys of `config.yaml` that concern it; the
-//! other keys are RKE2's own and are not looked at.
+//! The manifest is the rendered chart, built in. It is adapted to the few keys of `config.yaml`
+//! that concern it; the other keys are RKE2's own and are not looked at.
 
 pub(crate) mod output;
 pub(crate) mod rke2;

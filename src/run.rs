@@ -100,11 +100,20 @@ fn report(args: args::Report) -> Result<Outcome, Error> {
     }
     let options = args.options?;
     let config = Config::load(file, switch?, &env, options.endpoint.as_deref())?;
-    if let Some(preview) = args.preview {
-        return show(preview, &config, &options, &env);
+    match args.preview {
+        Some(preview) => show(preview, &config, &options, &env),
+        None => send(args.config.as_deref(), &config, &options, &env),
     }
-    refuse_stray_reports(&options.cluster, &config)?;
-    let facts = match collect(&options, config.timeout, &env) {
+}
+
+fn send(
+    file: Option<&Path>,
+    config: &Config,
+    options: &Options,
+    env: &Env,
+) -> Result<Outcome, Error> {
+    refuse_stray_reports(&options.cluster, config)?;
+    let facts = match collect(options, config.timeout, env) {
         Err(error) if error.is_outside() => {
             return Ok(Outcome::Missed {
                 reason: error.to_string(),
@@ -118,7 +127,7 @@ fn report(args: args::Report) -> Result<Outcome, Error> {
     if let Some(begins) = facts.begins(config.grace_period.value, Timestamp::now()) {
         return Ok(Outcome::Young {
             begins: begins.to_string(),
-            by: config.grace_period.origin,
+            by: config.grace_period.origin.clone(),
             send_at_once: override_command(&namespace, "METRICS_RESPONDER_GRACE_PERIOD=0s"),
             turn_off: opt_out_command(&namespace),
         });
@@ -129,29 +138,37 @@ fn report(args: args::Report) -> Result<Outcome, Error> {
     if !wait.is_zero() {
         pause(wait, &namespace, options.log());
         // Whoever has turned it off meanwhile is heeded.
-        if let Switch::Off { by } = Switch::find(&File::read(args.config.as_deref()), &env)? {
+        if let Switch::Off { by } = Switch::find(&File::read(file), env)? {
             return Ok(Outcome::Disabled { by });
         }
     }
-    let through = config.target.proxy.as_ref().map(|via| via.variable);
-    Ok(
-        match send::post(&config.target, payload.as_bytes(), options.log()) {
-            Ok(()) => Outcome::Accepted {
-                through,
-                without_cni: facts.cni.err(),
-                turn_off: opt_out_command(&namespace),
-            },
-            Err(reason) => Outcome::Missed {
-                reason: format!("{}: {reason}", config.target),
-                through,
-                strict: options.strict,
-            },
-        },
-    )
+    Ok(post(&payload, facts.cni.err(), &namespace, config, options))
 }
 
-/// From outside a cluster, only an endpoint that somebody set gets anything: a first try must not end in the
-/// maintainers' statistics.
+fn post(
+    payload: &str,
+    without_cni: Option<Error>,
+    namespace: &str,
+    config: &Config,
+    options: &Options,
+) -> Outcome {
+    let through = config.target.proxy.as_ref().map(|via| via.variable);
+    match send::post(&config.target, payload.as_bytes(), options.log()) {
+        Ok(()) => Outcome::Accepted {
+            through,
+            without_cni,
+            turn_off: opt_out_command(namespace),
+        },
+        Err(reason) => Outcome::Missed {
+            reason: format!("{}: {reason}", config.target),
+            through,
+            strict: options.strict,
+        },
+    }
+}
+
+/// From outside a cluster, only an endpoint that somebody set gets anything: a first try must not
+/// end in the maintainers' statistics.
 fn refuse_stray_reports(cluster: &Cluster, config: &Config) -> Result<(), Error> {
     match cluster {
         Cluster::Kubeconfig(_) | Cluster::Recorded(_) if !config.target.chosen => {

@@ -12,11 +12,12 @@ use crate::http::{Client, Failure, Response};
 use crate::json::{self, Counted, JsonError};
 use crate::log::{Log, Request};
 
-/// An upgrade-responder answers with an entry for each version; some hundred versions exceed 64 KiB.
+/// An upgrade-responder answers with an entry for each version; some hundred versions exceed 64
+/// KiB.
 const MAX_REPLY: u64 = 1 << 20;
 
-/// Posts the report; the error says why it was not accepted. There is no second attempt: the endpoint counts reports,
-/// and the next run is the retry.
+/// Posts the report; the error says why it was not accepted. There is no second attempt: the
+/// endpoint counts reports, and the next run is the retry.
 pub(crate) fn post(target: &Target, report: &[u8], log: Log) -> Result<(), Cow<'static, str>> {
     let started = Instant::now();
     let (status, result) = exchange(target, report);
@@ -55,8 +56,9 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
     (Some(status), verdict)
 }
 
-/// ureq takes either the public roots or a list of its own, so the roots of `caFile` are tried first, and the public
-/// ones on a second connection. Nothing is sent on a connection that is not trusted.
+/// ureq takes either the public roots or a list of its own, so the roots of `caFile` are tried
+/// first, and the public ones on a second connection. Nothing is sent on a connection that is not
+/// trusted.
 fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response), Failure> {
     let url = target.endpoint.to_string();
     let mut left = target.timeout;
@@ -74,7 +76,8 @@ fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response)
     result
 }
 
-/// Tells the reply of an upgrade-responder from that of a captive portal. The versions in it are not looked at.
+/// Tells the reply of an upgrade-responder from that of a captive portal. The versions in it are
+/// not looked at.
 pub fn read_reply(body: impl Read) -> Result<(), JsonError> {
     json::read::<Reply>(body).map(|_| ())
 }

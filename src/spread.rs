@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-/// The cluster's UUID modulo the window, to the millisecond: without a random source or state it is the same on each
-/// run, and uniform over a fleet, since the low bits of a UUID are random.
+/// The cluster's UUID modulo the window, to the millisecond: without a random source or state it is
+/// the same on each run, and uniform over a fleet, since the low bits of a UUID are random.
 pub fn wait(cluster: &Uuid, window: Duration) -> Duration {
     let millis = cluster.as_u128().checked_rem(window.as_millis());
     Duration::from_millis(

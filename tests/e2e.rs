@@ -368,8 +368,8 @@ fn an_ipv6_api_server_is_reached() {
     assert_eq!((run.code, endpoint.seen().len()), (Some(0), 1), "{run:?}");
 }
 
-/// Every string of a recording becomes a canary, one file at a time and all at once: whatever the program
-/// then makes of it, none gets out.
+/// Every string of a recording becomes a canary, one file at a time and all at once: whatever the
+/// program then makes of it, none gets out.
 #[test]
 fn no_string_of_the_cluster_gets_out() {
     let kept = [
@@ -397,7 +397,8 @@ fn no_string_of_the_cluster_gets_out() {
             for text in [&run.text(), &posted] {
                 assert!(!text.contains("acme-canary"), "{text}");
             }
-            // With version and UUID left alone the rest is read, and only `other` and `unknown` remain.
+            // With version and UUID left alone the rest is read, and only `other` and `unknown`
+            // remain.
             assert_eq!(endpoint.seen().len(), usize::from(!version), "{run:?}");
             let recorded = [
                 "-v",

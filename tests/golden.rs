@@ -1,5 +1,5 @@
-//! Every recorded cluster gives exactly its payload. `just bless` writes the payloads anew, to be read as
-//! a diff.
+//! Every recorded cluster gives exactly its payload. `just bless` writes the payloads anew, to be
+//! read as a diff.
 
 #![allow(
     clippy::unwrap_used,

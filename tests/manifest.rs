@@ -1,4 +1,5 @@
-//! The command `manifest`: the configuration of RKE2 or K3s → the manifest to install, printed or written.
+//! The command `manifest`: the configuration of RKE2 or K3s → the manifest to install, printed or
+//! written.
 
 #![allow(
     clippy::unwrap_used,

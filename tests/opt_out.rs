@@ -1,4 +1,5 @@
-//! Control: every way to turn reporting off, the first day of grace, and the previews, which need neither.
+//! Control: every way to turn reporting off, the first day of grace, and the previews, which need
+//! neither.
 
 #![allow(
     clippy::unwrap_used,

@@ -162,8 +162,9 @@ fn strings(value: &Value, see: &mut impl FnMut(&str)) {
     }
 }
 
-/// A fleet of 100,000 clusters over ten minutes is 166.7 a second on average. A second with more than 240
-/// would be 5.7 standard deviations out: a chance of one in a hundred thousand for any of the 600.
+/// A fleet of 100,000 clusters over ten minutes is 166.7 a second on average. A second with more
+/// than 240 would be 5.7 standard deviations out: a chance of one in a hundred thousand for any of
+/// the 600.
 #[test]
 fn a_fleet_is_spread_evenly_over_the_window() {
     let window = Duration::from_secs(600);

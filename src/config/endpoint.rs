@@ -6,8 +6,8 @@ use rustls::pki_types::ServerName;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 
-/// Reads an absolute URL, without what could be a secret and what means nothing in a POST. It may be http only to this
-/// machine, or where `allowHttp` says so.
+/// Reads an absolute URL, without what could be a secret and what means nothing in a POST. It may
+/// be http only to this machine, or where `allowHttp` says so.
 pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
     let expected = || format!("an https URL is expected, not {:?}", without_userinfo(url));
     if url.contains('#') {
@@ -37,7 +37,8 @@ fn without_userinfo(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, rest)| rest)
 }
 
-/// Whether this host, with or without the brackets of an IPv6 address, is this machine by its name or address.
+/// Whether this host, with or without the brackets of an IPv6 address, is this machine by its name
+/// or address.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())

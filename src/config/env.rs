@@ -1,4 +1,5 @@
-//! The environment. Variables of the process are read here and nowhere else, so that tests bring their own.
+//! The environment. Variables of the process are read here and nowhere else, so that tests bring
+//! their own.
 
 use std::ffi::OsString;
 

@@ -1,7 +1,8 @@
 //! The proxy of the environment, for the endpoint alone.
 //!
-//! ureq's own reading of these variables knows no CIDR, no port and no blank after a comma in `NO_PROXY`, all of which
-//! RKE2's documentation tells people to write, and connects directly where it does not support a proxy.
+//! ureq's own reading of these variables knows no CIDR, no port and no blank after a comma in
+//! `NO_PROXY`, all of which RKE2's documentation tells people to write, and connects directly where
+//! it does not support a proxy.
 
 use std::net::IpAddr;
 
@@ -24,9 +25,9 @@ pub(crate) struct Via {
     pub(crate) variable: &'static str,
 }
 
-/// The proxy through which `endpoint` is reached, if any. An endpoint on loopback is never proxied, as in Go; nor is one
-/// without TLS, which is on this machine or in this cluster. A variable that cannot be used is an error even where
-/// the endpoint is an exception.
+/// The proxy through which `endpoint` is reached, if any. An endpoint on loopback is never proxied,
+/// as in Go; nor is one without TLS, which is on this machine or in this cluster. A variable that
+/// cannot be used is an error even where the endpoint is an exception.
 pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Via>, Error> {
     let Some((variable, url)) = env.first(PROXY)? else {
         return Ok(None);
@@ -57,9 +58,9 @@ fn parse(url: &str) -> Result<Proxy, &'static str> {
     }
 }
 
-/// Whether `NO_PROXY` names this host. An entry is a domain, which covers its subdomains; a domain with a leading dot or
-/// `*.`, which covers only them; an address; a CIDR; or `*`. All but the last two may have a port, which has to agree.
-/// Anything else names nothing.
+/// Whether `NO_PROXY` names this host. An entry is a domain, which covers its subdomains; a domain
+/// with a leading dot or `*.`, which covers only them; an address; a CIDR; or `*`. All but the last
+/// two may have a port, which has to agree. Anything else names nothing.
 pub fn is_excepted(no_proxy: &str, host: &str, port: u16) -> bool {
     let host = host
         .trim_matches(['[', ']'])

@@ -1,7 +1,7 @@
 //! Whether reporting is on, and by which setting.
 //!
-//! This is looked at before anything else is read or can fail: with an opt-out set, no mistake in another setting, nor
-//! in the rest of the file, leads to anything but "disabled".
+//! This is looked at before anything else is read or can fail: with an opt-out set, no mistake in
+//! another setting, nor in the rest of the file, leads to anything but "disabled".
 
 use serde::Deserialize;
 
@@ -29,8 +29,9 @@ pub fn opt_out_command(namespace: &str) -> String {
     override_command(namespace, "METRICS_RESPONDER_ENABLED=false")
 }
 
-/// Sets a variable of the pod in a ConfigMap of the admin's own, from which the manifest takes the environment. No
-/// installer owns it, so nothing that is installed, upgraded or deleted takes the setting back.
+/// Sets a variable of the pod in a ConfigMap of the admin's own, from which the manifest takes the
+/// environment. No installer owns it, so nothing that is installed, upgraded or deleted takes the
+/// setting back.
 pub(crate) fn override_command(namespace: &str, variable: &str) -> String {
     format!(
         "kubectl -n {namespace} create configmap rke2-metrics-responder-override --from-literal={variable}"
@@ -40,8 +41,8 @@ pub(crate) fn override_command(namespace: &str, variable: &str) -> String {
 const VARIABLE: &str = "METRICS_RESPONDER_ENABLED";
 
 impl Switch {
-    /// `DO_NOT_TRACK`, then the variable, then the file. An error where none of them says off, but one is not
-    /// understood.
+    /// `DO_NOT_TRACK`, then the variable, then the file. An error where none of them says off, but
+    /// one is not understood.
     pub fn find(file: &File, env: &Env) -> Result<Self, Error> {
         if do_not_track(env) {
             let by = "DO_NOT_TRACK".to_owned();
@@ -62,7 +63,8 @@ impl Switch {
     }
 }
 
-/// Anything but a plain "no" is an objection: <https://consoledonottrack.com> says `1`, people write more.
+/// Anything but a plain "no" is an objection: <https://consoledonottrack.com> says `1`, people
+/// write more.
 fn do_not_track(env: &Env) -> bool {
     let value = env.raw("DO_NOT_TRACK");
     value.is_some_and(|value| {

@@ -1,20 +1,25 @@
 //! A JSON document of any length, taken value by value out of a stream.
 //!
-//! `serde_json` does the parsing. What it has no answer for is a list that must not be held whole and is too long to
-//! be parsed byte by byte, which is how it reads from a stream. So a piece of the stream lies in a buffer, and each
-//! value is parsed there:
+//! `serde_json` does the parsing. What it has no answer for is a list that must not be held whole
+//! and is too long to be parsed byte by byte, which is how it reads from a stream. So a piece of
+//! the stream lies in a buffer, and each value is parsed there:
 //!
 //! ```text
 //! buffer  {"kind":"Table","rows":[{"cells":["a","Rea
 //!                                            ^ cursor
 //! ```
 //!
-//! The value at the cursor is `"a"`: it is parsed, and the cursor moves behind it. At `"Rea` the parser reports that the
-//! input ended, so more of the stream is read behind it and the same value is parsed again. Objects and lists that a
-//! caller wants to walk through are entered with [`Cursor::object`] and [`Cursor::list`]; everything below is one value
-//! for `serde_json`.
+//! The value at the cursor is `"a"`: it is parsed, and the cursor moves behind it. At `"Rea` the
+//! parser reports that the input ended, so more of the stream is read behind it and the same value
+//! is parsed again. Objects and lists that a caller wants to walk through are entered with
+//! [`Cursor::object`] and [`Cursor::list`]; everything below is one value for `serde_json`.
 //!
-//! Counted by `just profile` for 5,000 nodes as a Table: see `README.md` of `tests/bench`.
+//! For 5,000 nodes as a Table, 1.1 MB, that takes 51 million instructions (`just profile`);
+//! `serde_json` reading from the stream took 164 million. Holding the Table as a whole would take
+//! its size in memory, 11 MB for 50,000 nodes.
+//!
+//! Not checked here: whether a key stands twice, which is for the caller to decide, and what is
+//! skipped, beyond being JSON.
 
 use std::io::Read;
 
@@ -27,7 +32,8 @@ use super::JsonError;
 /// The largest TLS record. A larger buffer was not faster.
 const BUFFER: usize = 16 << 10;
 
-/// The longest value that is held. etcd refuses requests above 1.5 MiB, so no Kubernetes object is longer.
+/// The longest value that is held. etcd refuses requests above 1.5 MiB, so no Kubernetes object is
+/// longer.
 const MAX_VALUE: usize = 2 << 20;
 
 /// A position in the stream.
@@ -139,7 +145,8 @@ impl<R: Read> Cursor<R> {
                 Ok(())
             }
             None => Err(JsonError::Syntax("JSON that ends too early".to_owned())),
-            // Well-formed JSON of another shape begins with one of these where a list or an object was wanted.
+            // Well-formed JSON of another shape begins with one of these where a list or an object
+            // was wanted.
             Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
                 if matches!(wanted, b'{' | b'[') =>
             {
@@ -173,8 +180,8 @@ impl<R: Read> Cursor<R> {
         }
     }
 
-    /// Reads on behind what is left of the buffer, at least as much again: a value that comes in small pieces is then
-    /// not parsed again for each of them.
+    /// Reads on behind what is left of the buffer, at least as much again: a value that comes in
+    /// small pieces is then not parsed again for each of them.
     fn read_on(&mut self) -> Result<(), JsonError> {
         self.buffer.drain(..self.position);
         self.position = 0;

@@ -1,5 +1,5 @@
-//! A mapping, and nothing else. What serde derives for a struct would also accept a sequence, and a reply of
-//! `[[]]` for an object with a list in it.
+//! A mapping, and nothing else. What serde derives for a struct would also accept a sequence, and a
+//! reply of `[[]]` for an object with a list in it.
 
 use std::fmt;
 use std::marker::PhantomData;

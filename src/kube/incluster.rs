@@ -15,8 +15,8 @@ pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount
 const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
 
-/// Reads address, CA and token. The token is read once: the kubelet renews it, but no run lives long enough to need
-/// the next one.
+/// Reads address, CA and token. The token is read once: the kubelet renews it, but no run lives
+/// long enough to need the next one.
 pub(crate) fn access(env: &Env, service_account: &Path) -> Result<Access, Error> {
     let server = server(env)?;
     let file = service_account.join("ca.crt");
@@ -32,7 +32,8 @@ pub(crate) fn access(env: &Env, service_account: &Path) -> Result<Access, Error>
     })
 }
 
-/// The namespace of the pod, for commands that are shown; where it is not known, the one that the manifest names.
+/// The namespace of the pod, for commands that are shown; where it is not known, the one that the
+/// manifest names.
 pub(crate) fn namespace(service_account: &Path) -> String {
     let text = fs::read_to_string(service_account.join("namespace")).unwrap_or_default();
     let is_label = |text: &str| {

@@ -1,7 +1,7 @@
 //! Access from outside a cluster: the current context of a kubeconfig.
 //!
-//! A key that this client does not support is refused by name, never skipped: somebody configured that proxy or plugin
-//! for a reason.
+//! A key that this client does not support is refused by name, never skipped: somebody configured
+//! that proxy or plugin for a reason.
 
 use std::fs;
 use std::path::Path;
@@ -280,8 +280,8 @@ impl Pem {
     }
 }
 
-/// Decodes base64, with the parser of PEM, which is linked already: PEM is base64 between two lines, whatever the bytes
-/// are.
+/// Decodes base64, with the parser of PEM, which is linked already: PEM is base64 between two
+/// lines, whatever the bytes are.
 fn decode(base64: &str) -> Option<Vec<u8>> {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
     let decoded = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
@@ -295,7 +295,8 @@ mod tests {
     fn kubeconfig(cluster: &str, user: &str) -> String {
         format!(
             "current-context: here\n\
-             contexts: [{{name: there, context: {{cluster: x, user: x}}}}, {{name: here, context: {{cluster: c, user: u}}}}]\n\
+             contexts: [{{name: there, context: {{cluster: x, user: x}}}}, \
+             {{name: here, context: {{cluster: c, user: u}}}}]\n\
              clusters: [{{name: c, cluster: {{{cluster}}}}}]\n\
              users: [{{name: u, user: {{{user}}}}}]\n"
         )

@@ -1,7 +1,8 @@
 //! The node list, read node by node as it streams in: memory does not grow with the cluster.
 //!
-//! Two forms give the same nodes. A `Table` is what `kubectl get nodes -o wide` shows, a fiftieth of the bytes; its
-//! columns are found by name. A typed `NodeList` may come instead, and is requested where a Table lacks a column.
+//! Two forms give the same nodes. A `Table` is what `kubectl get nodes -o wide` shows, a fiftieth
+//! of the bytes; its columns are found by name. A typed `NodeList` may come instead, and is
+//! requested where a Table lacks a column.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -23,8 +24,8 @@ pub struct Node {
     pub os_image: String,
 }
 
-/// The roles of nodes that run `rke2 server` or `k3s server`: one that has only etcd runs it too, and `master` is the
-/// former name of `control-plane`.
+/// The roles of nodes that run `rke2 server` or `k3s server`: one that has only etcd runs it too,
+/// and `master` is the former name of `control-plane`.
 const SERVER_ROLES: [&str; 3] = ["control-plane", "etcd", "master"];
 
 /// A subset of [`SERVER_ROLES`]: *present* is what counts, whatever the value of the label.
@@ -155,8 +156,8 @@ impl List {
         }
     }
 
-    /// Whether it was a whole list of a known kind. One that goes on elsewhere would be counted short; the API server
-    /// cuts a list only on request.
+    /// Whether it was a whole list of a known kind. One that goes on elsewhere would be counted
+    /// short; the API server cuts a list only on request.
     fn check(self) -> Result<(), ListError> {
         let continued = self.metadata.and_then(|metadata| metadata.r#continue);
         let whole = continued.is_none_or(|token| token.is_empty());
@@ -282,8 +283,8 @@ impl From<Item> for Node {
     }
 }
 
-/// The server roles among the labels of a node, by the rule of the API server's own column `Roles`: the end of
-/// `node-role.kubernetes.io/ROLE`, or the value of the older `kubernetes.io/role`.
+/// The server roles among the labels of a node, by the rule of the API server's own column `Roles`:
+/// the end of `node-role.kubernetes.io/ROLE`, or the value of the older `kubernetes.io/role`.
 struct Labels(ServerRoles);
 
 /// A string that is copied only where it has escapes.

@@ -1,5 +1,5 @@
-//! A folder that stands for an API server: `GET /a/b/c` is `a/b/c.json`, `a/b/c.table.json` is the same
-//! list as a Table, and what is not there is a 404.
+//! A folder that stands for an API server: `GET /a/b/c` is `a/b/c.json`, `a/b/c.table.json` is the
+//! same list as a Table, and what is not there is a 404.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read};

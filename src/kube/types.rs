@@ -33,8 +33,8 @@ impl GitVersion {
 impl TryFrom<String> for GitVersion {
     type Error = &'static str;
 
-    /// Takes a semantic version with the leading `v`, and the placeholders that Kubernetes' own unreleased
-    /// builds carry (`v0.0.0-master+$Format:%H$`): nothing in which a text could hide.
+    /// Takes a semantic version with the leading `v`, and the placeholders that Kubernetes' own
+    /// unreleased builds carry (`v0.0.0-master+$Format:%H$`): nothing in which a text could hide.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let core = text.split(['-', '+']).next().unwrap_or_default();
         let numbers = core.strip_prefix('v').unwrap_or_default().split('.');
@@ -70,7 +70,8 @@ pub struct NamespaceMeta {
     pub creation_timestamp: Option<Timestamp>,
 }
 
-/// A DaemonSet of which only the presence matters: `PartialObjectMetadata` or, in a recording, all of it.
+/// A DaemonSet of which only the presence matters: `PartialObjectMetadata` or, in a recording, all
+/// of it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DaemonSet {
     /// Tells an answer of Kubernetes from another one.
@@ -84,8 +85,8 @@ enum DaemonSetKind {
     PartialObjectMetadata,
 }
 
-/// The metadata of nodes, of which only one annotation matters: `PartialObjectMetadataList` or, in a recording,
-/// the `NodeList`.
+/// The metadata of nodes, of which only one annotation matters: `PartialObjectMetadataList` or, in
+/// a recording, the `NodeList`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct NodeMetadataList {
     #[serde(rename = "kind")]
@@ -124,7 +125,8 @@ struct Annotated {
 
 #[derive(Debug, Deserialize)]
 struct Annotations {
-    /// flanneld writes it on every node. K3s runs flanneld inside its own process, without a DaemonSet.
+    /// flanneld writes it on every node. K3s runs flanneld inside its own process, without a
+    /// DaemonSet.
     #[serde(rename = "flannel.alpha.coreos.com/backend-type")]
     flannel: Option<IgnoredAny>,
 }

@@ -1,8 +1,9 @@
 //! A file that is written whole or not at all.
 //!
-//! RKE2 applies whatever is in its manifests folder: an empty or half a manifest would delete every object. So the new
-//! content is written to a file beside the old one and takes its place by a rename. RKE2 passes over the file beside it,
-//! whose name begins with a dot and does not end in `.yaml`.
+//! RKE2 applies whatever is in its manifests folder: an empty or half a manifest would delete every
+//! object. So the new content is written to a file beside the old one and takes its place by a
+//! rename. RKE2 passes over the file beside it, whose name begins with a dot and does not end in
+//! `.yaml`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -11,8 +12,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Writes the file, for its owner alone, and missing folders above it. Returns whether it was necessary: a file with the
-/// same content is left as it is. On an error, the old file is.
+/// Writes the file, for its owner alone, and missing folders above it. Returns whether it was
+/// necessary: a file with the same content is left as it is. On an error, the old file is.
 pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let Some(name) = path.file_name() else {
         return Err(Error::Args(format!(
@@ -36,12 +37,14 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     beside
         .replace(path, content)
         .map_err(|e| Error::write(path, e))?;
-    // The rename outlives a power failure only once the folder is written. The file is whole either way.
+    // The rename outlives a power failure only once the folder is written. The file is whole either
+    // way.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(true)
 }
 
-/// A link is replaced by a file, even if it leads to the same content: RKE2 opens manifests for writing.
+/// A link is replaced by a file, even if it leads to the same content: RKE2 opens manifests for
+/// writing.
 fn is_written(path: &Path, content: &str) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
     is_file && fs::read(path).is_ok_and(|found| found == content.as_bytes())

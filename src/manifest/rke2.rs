@@ -1,5 +1,5 @@
-//! What `config.yaml` of RKE2 or K3s says about the responder, read as RKE2 reads it: the file, then its drop-ins by
-//! name; the last value of a key wins, and a `+` behind a key adds.
+//! What `config.yaml` of RKE2 or K3s says about the responder, read as RKE2 reads it: the file,
+//! then its drop-ins by name; the last value of a key wins, and a `+` behind a key adds.
 
 use std::fmt;
 use std::fs;
@@ -19,7 +19,8 @@ use crate::error::Error;
 /// Whole configurations are a few kilobytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Where RKE2 and K3s read their configuration by default, and the variable that names another file.
+/// Where RKE2 and K3s read their configuration by default, and the variable that names another
+/// file.
 const PLACES: [(&str, &str); 2] = [
     ("etc/rancher/rke2/config.yaml", "RKE2_CONFIG_FILE"),
     ("etc/rancher/k3s/config.yaml", "K3S_CONFIG_FILE"),
@@ -38,9 +39,9 @@ pub struct Rke2Config {
     registry: Option<String>,
 }
 
-/// Finds the configuration. `None` where there is none, and the manifest is written on a server that is not configured
-/// yet. One that is only printed comes from a configuration or not at all: on a workstation the defaults would read as
-/// "on".
+/// Finds the configuration. `None` where there is none, and the manifest is written on a server
+/// that is not configured yet. One that is only printed comes from a configuration or not at all:
+/// on a workstation the defaults would read as "on".
 pub(crate) fn find(
     named: Option<&Path>,
     env: &Env,
@@ -166,14 +167,15 @@ impl Rke2Config {
 
 const REGISTRY: &str = "system-default-registry";
 
-/// Whether a key concerns the responder. One that merely resembles its keys does too: a misspelt opt-out must not read
-/// as "on".
+/// Whether a key concerns the responder. One that merely resembles its keys does too: a misspelt
+/// opt-out must not read as "on".
 fn is_ours(key: &str) -> bool {
     let plain = key.to_ascii_lowercase().replace('_', "-");
     plain.starts_with("metrics-responder") || key.trim_end_matches('+') == REGISTRY
 }
 
-/// A switch as people write it; RKE2 makes a flag of each key, and `"true"` is as good a flag as `true`.
+/// A switch as people write it; RKE2 makes a flag of each key, and `"true"` is as good a flag as
+/// `true`.
 fn flag(place: &str, value: &Value) -> Result<bool, Error> {
     let word = scalar(value).unwrap_or_default();
     switch::parse(&word).map_err(|reason| Error::config(place, reason))
@@ -188,7 +190,8 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The shape alone: five fields, `@daily` and the like, or `@every 8h`. The API server judges the rest.
+/// The shape alone: five fields, `@daily` and the like, or `@every 8h`. The API server judges the
+/// rest.
 fn schedule(value: &Value) -> Result<String, String> {
     let text = scalar(value).unwrap_or_default();
     let has_shape = match text.split_whitespace().collect::<Vec<_>>()[..] {

@@ -1,8 +1,9 @@
-//! The closed table of CNIs: namespace and name of a DaemonSet → the CNI, in the notation of RKE2's own `cni:`.
+//! The closed table of CNIs: namespace and name of a DaemonSet → the CNI, in the notation of RKE2's
+//! own `cni:`.
 //!
-//! Names are compared whole, so that a helper whose name merely begins like it (`cilium-envoy`, `calico-node-windows`,
-//! `whereabouts`) never counts. RBAC names the same DaemonSets one by one: `deploy/chart` repeats this table, and a test
-//! keeps them equal.
+//! Names are compared whole, so that a helper whose name merely begins like it (`cilium-envoy`,
+//! `calico-node-windows`, `whereabouts`) never counts. RBAC names the same DaemonSets one by one:
+//! `deploy/chart` repeats this table, and a test keeps them equal.
 
 use std::fmt;
 
@@ -17,9 +18,9 @@ pub struct Row {
     pub daemonset: DaemonSetName,
 }
 
-/// Multus, which calls another CNI and so stands in front of it, under all its names: those of RKE2's chart from
-/// 2023-08 on, before that, and before that, which is also the upstream's; and those of the same chart installed on K3s
-/// as `multus`.
+/// Multus, which calls another CNI and so stands in front of it, under all its names: those of
+/// RKE2's chart from 2023-08 on, before that, and before that, which is also the upstream's; and
+/// those of the same chart installed on K3s as `multus`.
 pub const META: &[Row] = &[
     row("multus", "kube-system", "rke2-multus"),
     row("multus", "kube-system", "rke2-multus-ds"),
@@ -28,9 +29,9 @@ pub const META: &[Row] = &[
     row("multus", "kube-system", "multus-ds"),
 ];
 
-/// Where two of these run side by side, the earlier one is the answer: on EKS and AKS the cloud's CNI comes before a
-/// Calico or Cilium that only enforces its policies. To add a CNI, add its row here and its name to
-/// `deploy/chart/templates/rbac.yaml`, then run `just manifest`.
+/// Where two of these run side by side, the earlier one is the answer: on EKS and AKS the cloud's
+/// CNI comes before a Calico or Cilium that only enforces its policies. To add a CNI, add its row
+/// here and its name to `deploy/chart/templates/rbac.yaml`, then run `just manifest`.
 pub const PRIMARY: &[Row] = &[
     row("canal", "kube-system", "rke2-canal"),
     row("aws-vpc-cni", "kube-system", "aws-node"),
@@ -65,8 +66,8 @@ pub struct Cni {
 }
 
 impl Cni {
-    /// Puts together what was found of the two tables, and whether the nodes show flannel, which K3s runs inside its
-    /// own process. Nothing found is `unknown`.
+    /// Puts together what was found of the two tables, and whether the nodes show flannel, which
+    /// K3s runs inside its own process. Nothing found is `unknown`.
     pub fn new(meta: Option<&Row>, primary: Option<&Row>, flannel: bool) -> Self {
         let embedded = flannel && Self::may_be_flannel(primary);
         Self {

@@ -128,7 +128,8 @@ impl Page {
         self.line(&format!("{label:<7}{text}"));
     }
 
-    /// Words in lines of at most 100 columns, all of them indented like the first, which begins with the label.
+    /// Words in lines of at most 100 columns, all of them indented like the first, which begins
+    /// with the label.
     fn paragraph(&mut self, indent: usize, label: &str, text: &str) {
         let mut line = format!("{label:<indent$}");
         let mut words = text.split(' ').peekable();

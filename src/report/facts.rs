@@ -10,8 +10,8 @@ use crate::kube::nodes::Node;
 use crate::kube::timestamp::Timestamp;
 use crate::kube::types::{GitVersion, NamespaceMeta};
 
-/// A required fact is a plain value, and a run without it ends; an optional one is a `Result`, and its absence costs
-/// only its own field of the report.
+/// A required fact is a plain value, and a run without it ends; an optional one is a `Result`, and
+/// its absence costs only its own field of the report.
 #[derive(Debug)]
 pub struct Facts {
     /// `gitVersion` of the API server.
@@ -25,8 +25,8 @@ pub struct Facts {
 }
 
 impl Facts {
-    /// When the cluster begins to report, if it is younger than `grace_period`. One that was made in the future is
-    /// young; an unknown age is no reason to wait.
+    /// When the cluster begins to report, if it is younger than `grace_period`. One that was made
+    /// in the future is young; an unknown age is no reason to wait.
     pub(crate) fn begins(&self, grace_period: Duration, now: Timestamp) -> Option<Timestamp> {
         let begins = self.kube_system.creation_timestamp?.plus(grace_period);
         (!grace_period.is_zero() && now < begins).then_some(begins)
@@ -56,8 +56,8 @@ impl Tally {
         self.servers + self.agents
     }
 
-    /// The OS of most nodes; ties go to that of more servers, then to the first of the alphabet. A list without nodes
-    /// has none.
+    /// The OS of most nodes; ties go to that of more servers, then to the first of the alphabet. A
+    /// list without nodes has none.
     pub fn os(&self) -> Option<Os> {
         self.by_os
             .iter()

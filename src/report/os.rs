@@ -1,10 +1,11 @@
-//! The closed table of operating systems: osImage of a node → the `ID` of that distribution's os-release.
+//! The closed table of operating systems: osImage of a node → the `ID` of that distribution's
+//! os-release.
 //!
-//! osImage is the free text of `PRETTY_NAME`; anybody can put anything there. Only a word of this table leaves the
-//! cluster, and `other` for what is not in it.
+//! osImage is the free text of `PRETTY_NAME`; anybody can put anything there. Only a word of this
+//! table leaves the cluster, and `other` for what is not in it.
 
-/// What osImage begins with → the os-release `ID`, in lower case. Sorted by bytes, capitals first. To add an OS, add its
-/// row here and its osImage to the test below.
+/// What osImage begins with → the os-release `ID`, in lower case. Sorted by bytes, capitals first.
+/// To add an OS, add its row here and its osImage to the test below.
 const TABLE: &[(&str, &str)] = &[
     ("Alibaba Cloud Linux", "alinux"),
     ("AlmaLinux", "almalinux"),
@@ -120,8 +121,9 @@ impl Os {
     }
 }
 
-/// Whether `image` begins with `words`, whole: `Ubuntuish 1` is not Ubuntu, while `CentOS Linux 7`, `Debian GNU/Linux`
-/// and `openSUSE Leap 42.3` belong to `CentOS`, `Debian GNU` and `openSUSE Leap 42`.
+/// Whether `image` begins with `words`, whole: `Ubuntuish 1` is not Ubuntu, while `CentOS Linux 7`,
+/// `Debian GNU/Linux` and `openSUSE Leap 42.3` belong to `CentOS`, `Debian GNU` and `openSUSE Leap
+/// 42`.
 fn begins_with_words(image: &str, words: &str) -> bool {
     image
         .strip_prefix(words)

@@ -1,7 +1,7 @@
 //! The wire contract: what leaves the cluster, field by field.
 //!
-//! The tags of an upgrade-responder are strings, its fields may be numbers; a number among the tags makes it refuse the
-//! whole report. The keys are written here and nowhere else.
+//! The tags of an upgrade-responder are strings, its fields may be numbers; a number among the tags
+//! makes it refuse the whole report. The keys are written here and nowhere else.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -70,8 +70,8 @@ pub const FIELDS: [Field; 8] = [
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Payload<'a> {
-    /// The version of the distribution, `v1.36.2+rke2r1`: which builds are in use. The same for everybody who installed
-    /// that release.
+    /// The version of the distribution, `v1.36.2+rke2r1`: which builds are in use. The same for
+    /// everybody who installed that release.
     app_version: &'a str,
     extra_tag_info: Tags<'a>,
     extra_field_info: Fields,
@@ -82,8 +82,8 @@ pub struct Payload<'a> {
 struct Tags<'a> {
     /// The version of Kubernetes alone, `v1.36.2`: the same for everybody who runs it.
     kubernetes_version: &'a str,
-    /// The UID of the namespace `kube-system`, so that a cluster is counted once. Random, made when the cluster was; a
-    /// pseudonym, since it stays the same between reports.
+    /// The UID of the namespace `kube-system`, so that a cluster is counted once. Random, made when
+    /// the cluster was; a pseudonym, since it stays the same between reports.
     clusteruuid: Uuid,
 }
 
@@ -112,8 +112,8 @@ impl Payload<'_> {
 }
 
 impl<'a> From<&'a Facts> for Payload<'a> {
-    /// Destructures the facts without `..`: a new one does not compile until somebody has decided here whether it
-    /// leaves the cluster.
+    /// Destructures the facts without `..`: a new one does not compile until somebody has decided
+    /// here whether it leaves the cluster.
     fn from(facts: &'a Facts) -> Self {
         let Facts {
             version,

@@ -1,8 +1,9 @@
-//! What a run costs: time, processor, memory, requests and bytes, for clusters of every size, beside curl with the same
-//! requests in the same run. `just bench` writes the figures into the documents.
+//! What a run costs: time, processor, memory, requests and bytes, for clusters of every size,
+//! beside curl with the same requests in the same run. `just bench` writes the figures into the
+//! documents.
 //!
-//! With `--check` nothing is timed: the size of the binary, its requests, the bytes it reads and its peak memory have to
-//! stay within their budgets.
+//! With `--check` nothing is timed: the size of the binary, its requests, the bytes it reads and
+//! its peak memory have to stay within their budgets.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,7 +33,8 @@ use support::{Folder, cluster};
 
 const CLUSTER: &str = "rke2-canal-ha";
 const NODES: [usize; 4] = [5, 500, 5_000, 50_000];
-/// A full Node object is about this large on a real cluster, most of it images, conditions and managedFields.
+/// A full Node object is about this large on a real cluster, most of it images, conditions and
+/// managedFields.
 const NODE_BYTES: usize = 12_500;
 const RUNS: usize = 9;
 
@@ -286,9 +288,10 @@ fn measure(binary: &Path) -> (String, String) {
     let size = thousands(fs::metadata(binary).unwrap().len());
     let (machine, curl) = (machine(), curl_version());
     let mut table = format!(
-        "Measured on {machine} with {curl}, {RUNS} runs each after a warm-up, medians; the static binary has {size}\n\
-         bytes. `ratio` is the wall time over that of curl for the same requests, pair by pair.\n\n\
-         | nodes | form | wall | curl | ratio | CPU | curl | peak memory | curl | requests | read from the API | a node |\n\
+        "Measured on {machine} with {curl}, {RUNS} runs each after a warm-up, medians; the static\n\
+         binary has {size} bytes. `ratio` is the wall time over that of curl for the same requests,\n\
+         pair by pair.\n\n\
+         | nodes | form | wall | curl | ratio | CPU | curl | memory | curl | requests | read | a node |\n\
          |--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|\n",
     );
     let mut summary = String::new();
@@ -323,9 +326,9 @@ fn sentence(pairs: &[(Cost, Cost)], size: &str, machine: &str) -> String {
     let millis = |duration: Duration| duration.as_secs_f64() * 1000.0;
     let own = pairs[0].0;
     format!(
-        "In a cluster of 5,000 nodes a run takes {:.0} ms, {:.0} ms of them on the processor, {:.1} MiB of memory, and\n\
-         {} requests that read {:.1} MB; curl takes {:.0} ms and {:.1} MiB for the same requests. The static binary has\n\
-         {size} bytes. Measured by `just bench` on {machine}.\n",
+        "In a cluster of 5,000 nodes a run takes {:.0} ms, {:.0} ms of them on the processor, {:.1} MiB of\n\
+         memory, and {} requests that read {:.1} MB; curl takes {:.0} ms and {:.1} MiB for the same\n\
+         requests. The static binary has {size} bytes. Measured by `just bench` on {machine}.\n",
         of(&|(a, _)| millis(a.wall)),
         of(&|(a, _)| millis(a.cpu)),
         of(&|(a, _)| a.peak_kib as f64 / 1024.0),
@@ -342,8 +345,8 @@ fn wire(binary: &Path) -> String {
     scene.program(binary);
     let (sent, received) = scene.relay.bytes();
     format!(
-        "\nOne report on the wire, with the TLS 1.3 handshake and a chain of one certificate: {} bytes sent, {} received,\n\
-         above TCP.\n",
+        "\nOne report on the wire, with the TLS 1.3 handshake and a chain of one certificate:\n\
+         {} bytes sent, {} received, above TCP.\n",
         thousands(sent),
         thousands(received)
     )

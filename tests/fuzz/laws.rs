@@ -1,5 +1,5 @@
-//! What must hold for any bytes whatever. The fuzzer calls these, and `tests/properties.rs` replays what it
-//! once found.
+//! What must hold for any bytes whatever. The fuzzer calls these, and `tests/properties.rs` replays
+//! what it once found.
 
 use std::io::Read;
 use std::path::Path;
@@ -23,7 +23,8 @@ pub const LAWS: [(&str, Law); 8] = [
     ("rke2_config", rke2_config),
 ];
 
-/// A configuration is off, right, or wrong in one line that names its file. With an opt-out of the environment it is off.
+/// A configuration is off, right, or wrong in one line that names its file. With an opt-out of the
+/// environment it is off.
 pub fn config(data: &[u8]) {
     let file = || File::of("c.yaml", data);
     let env = Env::of(&[]);
@@ -47,7 +48,8 @@ pub fn opt_out(data: &[u8]) {
     assert!(matches!(found, Ok(Switch::Off { .. })), "{found:?}");
 }
 
-/// A kubeconfig gives access or a reason. `/nowhere` keeps it from reading files of this machine by relative paths.
+/// A kubeconfig gives access or a reason. `/nowhere` keeps it from reading files of this machine by
+/// relative paths.
 pub fn kubeconfig(data: &[u8]) {
     if let Err(reason) = internals::kubeconfig(data, Path::new("/nowhere")) {
         assert!(!reason.is_empty());
@@ -95,8 +97,8 @@ pub fn reply(data: &[u8]) {
     }
 }
 
-/// A zero byte divides the configuration from a manifest; without one the manifest is the built-in one.
-/// Patching twice is patching once.
+/// A zero byte divides the configuration from a manifest; without one the manifest is the built-in
+/// one. Patching twice is patching once.
 pub fn rke2_config(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let mut config = Rke2Config::default();

@@ -1,7 +1,8 @@
-//! A receiver for `just smoke`: upgrade-responder's wire contract without a database behind it. It is
-//! stricter in one way: a report of which the real one would silently drop anything is refused.
+//! A receiver for `just smoke`: upgrade-responder's wire contract without a database behind it. It
+//! is stricter in one way: a report of which the real one would silently drop anything is refused.
 //!
-//! Usage: `receiver [ADDRESS:PORT]`. Prints each report that is stored, compact, on a line of its own.
+//! Usage: `receiver [ADDRESS:PORT]`. Prints each report that is stored, compact, on a line of its
+//! own.
 
 #![allow(
     clippy::unwrap_used,

@@ -2,8 +2,9 @@
 //!
 //! Usage: `record FOLDER --kubeconfig FILE`
 //!
-//! Nothing is filtered out of what the API server wrote: each file is made anew, from the few values that the program
-//! reads. A version, server roles, known DaemonSets and osImage strings go in; no other text does.
+//! Nothing is filtered out of what the API server wrote: each file is made anew, from the few
+//! values that the program reads. A version, server roles, known DaemonSets and osImage strings go
+//! in; no other text does.
 
 use std::error::Error;
 use std::fs;
@@ -45,7 +46,8 @@ fn parse() -> Result<(Cluster, PathBuf), Box<dyn Error>> {
     }
 }
 
-/// Reads the cluster and writes the recording into a folder that is empty or missing. Returns what to tell.
+/// Reads the cluster and writes the recording into a folder that is empty or missing. Returns what
+/// to tell.
 pub fn record(cluster: &Cluster, env: &Env, folder: &Path) -> Result<String, Box<dyn Error>> {
     refuse_to_overwrite(folder)?;
     let api = open(cluster, env, BUDGET, Log::default())?;

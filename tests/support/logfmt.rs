@@ -1,5 +1,5 @@
-//! A strict reader of logfmt, by the grammar of Go's go-logfmt, which Loki uses: a bare value has neither quotes nor an
-//! equals sign, and a quoted one is a JSON string.
+//! A strict reader of logfmt, by the grammar of Go's go-logfmt, which Loki uses: a bare value has
+//! neither quotes nor an equals sign, and a quoted one is a JSON string.
 
 /// The keys and values of a line; the error says at which byte it is not logfmt.
 pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {

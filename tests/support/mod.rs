@@ -1,5 +1,5 @@
-//! What the end-to-end tests stand on: certificates, servers on loopback that answer as a test says, and
-//! the built program started as in a pod.
+//! What the end-to-end tests stand on: certificates, servers on loopback that answer as a test
+//! says, and the built program started as in a pod.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(

@@ -10,8 +10,8 @@ use super::pki::Authority;
 use super::server::Server;
 use super::{Folder, cluster, logfmt};
 
-/// Seconds that a run gets by default for each half, so that a test on a busy machine still means what it
-/// says.
+/// Seconds that a run gets by default for each half, so that a test on a busy machine still means
+/// what it says.
 const TIMEOUT: &str = "20s";
 
 pub struct Pod {

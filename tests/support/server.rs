@@ -304,8 +304,8 @@ impl BlackHole {
     }
 }
 
-/// A port on which nobody listens: below those that the system gives out, so that no other test's server can
-/// have it a moment later.
+/// A port on which nobody listens: below those that the system gives out, so that no other test's
+/// server can have it a moment later.
 pub fn closed_port() -> u16 {
     1
 }
