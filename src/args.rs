@@ -327,7 +327,7 @@ mod tests {
     fn help_names_the_same_defaults_as_the_program() {
         for default in [
             SERVICE_ACCOUNT,
-            crate::config::DEFAULT_FILE,
+            crate::config::file::DEFAULT_FILE,
             crate::config::DEFAULT_ENDPOINT,
         ] {
             assert!(HELP.contains(default), "{default}");

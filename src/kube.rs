@@ -248,7 +248,19 @@ impl Api {
 
     fn open(&self, path: &str, form: Form, limit: Option<u64>) -> Result<Answer, Error> {
         match &self.backend {
-            Backend::Recorded(folder) => recorded::open(folder, path, form == Form::Table),
+            Backend::Recorded(folder) => {
+                let file = recorded::open(folder, path, form == Form::Table);
+                match file.map_err(|e| Error::answer(path, format!("the recording: {e}")))? {
+                    Some(file) => Ok(Answer {
+                        status: 200,
+                        body: Box::new(file),
+                    }),
+                    None => Ok(Answer {
+                        status: 404,
+                        body: Box::new(io::empty()),
+                    }),
+                }
+            }
             Backend::Live {
                 client,
                 server,

@@ -28,9 +28,10 @@ pub use run::{Outcome, run};
 pub mod internals {
     pub use crate::args::{Cluster, HELP};
     pub use crate::config::env::Env;
+    pub use crate::config::file::File;
     pub use crate::config::proxy::is_excepted;
     pub use crate::config::switch::{Switch, opt_out_command};
-    pub use crate::config::{Config, DEFAULT_ENDPOINT, File};
+    pub use crate::config::{Config, DEFAULT_ENDPOINT};
     pub use crate::kube::kubeconfig::from_text as kubeconfig;
     pub use crate::kube::nodes::Node;
     pub use crate::kube::timestamp::Timestamp;

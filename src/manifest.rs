@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
 use crate::config::env::Env;
+use crate::config::settings::{Keys, Settings};
 use crate::config::switch::opt_out_command;
-use crate::config::{Keys, Settings};
 use crate::error::Error;
 use rke2::Rke2Config;
 

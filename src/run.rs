@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use crate::args::{self, Args, Cluster, Options, Preview};
 use crate::config::env::Env;
+use crate::config::file::File;
 use crate::config::switch::{Switch, opt_out_command, override_command};
-use crate::config::{Config, DEFAULT_ENDPOINT, File, duration};
+use crate::config::{Config, DEFAULT_ENDPOINT, duration};
 use crate::error::Error;
 use crate::kube::timestamp::Timestamp;
 use crate::kube::{Api, incluster, kubeconfig};

@@ -42,16 +42,15 @@ impl Env {
 
     /// The names of all variables that are set and begin like this.
     pub(crate) fn names(&self, beginning: &str) -> Vec<String> {
-        let names: Vec<_> = match self {
+        let mut names: Vec<_> = match self {
             Self::Process => std::env::vars_os()
                 .map(|(name, _)| name.to_string_lossy().into_owned())
                 .collect(),
             Self::Of(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
         };
+        names.retain(|name| name.starts_with(beginning) && self.raw(name).is_some());
+        names.sort();
         names
-            .into_iter()
-            .filter(|name| name.starts_with(beginning))
-            .collect()
     }
 
     /// The first of several variables that is set, with its name.

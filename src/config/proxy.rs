@@ -10,8 +10,8 @@ use ureq::http::Uri;
 use ureq::http::uri::Authority;
 use ureq::{Proxy, ProxyProtocol};
 
-use super::Env;
 use super::endpoint::{is_address, is_loopback};
+use super::env::Env;
 use crate::error::Error;
 
 /// The order of Go, in which RKE2 is written.

@@ -5,7 +5,9 @@
 
 use serde::Deserialize;
 
-use super::{Env, File};
+use super::env::Env;
+use super::file::File;
+use super::settings::{QUOTES, on_or_off};
 use crate::error::Error;
 use crate::json::object::Object;
 
@@ -74,7 +76,7 @@ fn do_not_track(env: &Env) -> bool {
 
 fn in_env(env: &Env) -> Result<Option<bool>, Error> {
     let text = env.get(VARIABLE)?;
-    text.map(|text| parse(&text).map_err(|reason| Error::config(VARIABLE, reason)))
+    text.map(|text| on_or_off(&text).map_err(|reason| Error::config(VARIABLE, reason)))
         .transpose()
 }
 
@@ -90,7 +92,7 @@ fn in_file(file: &File) -> Result<Option<bool>, Error> {
     };
     let text = String::from_utf8_lossy(text);
     let understood = match serde_yaml::from_str::<Option<Object<Enabled>>>(&text) {
-        Ok(Some(Object(Enabled { enabled }))) => enabled.map(|word| parse(&word)).transpose(),
+        Ok(Some(Object(Enabled { enabled }))) => enabled.map(|word| on_or_off(&word)).transpose(),
         Ok(None) => Ok(None),
         // What is wrong with the file is told when the rest of it is judged.
         Err(_) if !says_off(&text) => Ok(None),
@@ -114,20 +116,8 @@ fn says_off(text: &str) -> bool {
         .flat_map(|line| line.split(['{', ',', '}']));
     entries.any(|entry| {
         let (key, word) = entry.split_once(':').unwrap_or((entry, ""));
-        key.trim().trim_matches(QUOTES) == "enabled" && parse(word) == Ok(false)
+        key.trim().trim_matches(QUOTES) == "enabled" && on_or_off(word) == Ok(false)
     })
-}
-
-const QUOTES: [char; 2] = ['"', '\''];
-
-/// The words for on and off that people write, quoted or not.
-pub(crate) fn parse(word: &str) -> Result<bool, String> {
-    let bare = word.trim().trim_matches(QUOTES).trim();
-    match bare.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
-        _ => Err(format!("true or false is expected, not {bare:?}")),
-    }
 }
 
 #[cfg(test)]

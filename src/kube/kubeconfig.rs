@@ -24,7 +24,7 @@ const MAX_FILE: u64 = 1 << 20;
 /// Reads the file, and the files that it names.
 pub(crate) fn access(file: &Path) -> Result<Access, Error> {
     let origin = || file.display().to_string();
-    let text = config::read(file, MAX_FILE).map_err(|e| Error::config(origin(), e))?;
+    let text = config::file::read(file, MAX_FILE).map_err(|e| Error::config(origin(), e))?;
     let folder = file.parent().unwrap_or(Path::new(""));
     from_text(&text, folder).map_err(|reason| Error::config(origin(), reason))
 }

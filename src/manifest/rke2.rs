@@ -13,7 +13,8 @@ use serde_yaml::{Mapping, Value};
 
 use crate::config::endpoint::is_port;
 use crate::config::env::Env;
-use crate::config::{self, Keys, Settings, switch};
+use crate::config::file::read;
+use crate::config::settings::{Keys, Settings, on_or_off};
 use crate::error::Error;
 
 /// Whole configurations are a few kilobytes.
@@ -86,7 +87,7 @@ impl Rke2Config {
         let mut config = Self::default();
         for file in [vec![path.to_owned()], drop_ins(path)?].concat() {
             let origin = file.display().to_string();
-            match config::read(&file, MAX_FILE) {
+            match read(&file, MAX_FILE) {
                 Ok(text) => config.add(&origin, &text)?,
                 Err(e) if e.kind() == ErrorKind::NotFound && file == path => {}
                 Err(e) => return Err(Error::config(origin, e)),
@@ -120,7 +121,7 @@ impl Rke2Config {
     /// Whether the manifest reports. Either key turns it off.
     pub fn is_enabled(&self) -> bool {
         let key = self.keys.get("enabled").and_then(scalar);
-        let off = key.is_some_and(|word| switch::parse(&word) == Ok(false));
+        let off = key.is_some_and(|word| on_or_off(&word) == Ok(false));
         self.enabled != Some(false) && !off
     }
 
@@ -178,7 +179,7 @@ fn is_ours(key: &str) -> bool {
 /// `true`.
 fn flag(place: &str, value: &Value) -> Result<bool, Error> {
     let word = scalar(value).unwrap_or_default();
-    switch::parse(&word).map_err(|reason| Error::config(place, reason))
+    on_or_off(&word).map_err(|reason| Error::config(place, reason))
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -1,0 +1,79 @@
+//! The configuration file as it was found: it is judged later than the opt-out in it.
+
+use std::fs;
+use std::io::{self, Read};
+use std::path::Path;
+
+use super::settings::Keys;
+use crate::error::Error;
+
+/// Where the manifest mounts the ConfigMap.
+pub(crate) const DEFAULT_FILE: &str = "/etc/metrics-responder/config.yaml";
+
+/// The keys fill a few hundred bytes.
+const MAX_FILE: usize = 64 << 10;
+
+/// A ConfigMap holds no more. So much is read, because an opt-out also counts in a file that is too
+/// large.
+const MAX_CONFIG_MAP: u64 = 1 << 20;
+
+/// The text of the file, or why there is none.
+#[derive(Debug)]
+pub struct File {
+    origin: String,
+    pub(super) text: io::Result<Vec<u8>>,
+}
+
+impl File {
+    /// Reads the file; without one, that of the manifest, which need not exist.
+    pub fn read(path: Option<&Path>) -> Self {
+        let file = path.unwrap_or(Path::new(DEFAULT_FILE));
+        let mut text = Vec::new();
+        let beginning = fs::File::open(file).map(|file| file.take(MAX_CONFIG_MAP));
+        let text = match beginning.and_then(|mut file| file.read_to_end(&mut text)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && path.is_none() => Ok(text),
+            Err(e) => Err(e),
+            Ok(_) => Ok(text),
+        };
+        Self {
+            origin: file.display().to_string(),
+            text,
+        }
+    }
+
+    /// A file of this text.
+    pub fn of(origin: &str, text: &[u8]) -> Self {
+        Self {
+            origin: origin.to_owned(),
+            text: Ok(text.to_owned()),
+        }
+    }
+
+    /// What stands before a reason, to name a key of this file.
+    pub(super) fn place(&self, key: &str) -> String {
+        format!("{}: {key}", self.origin)
+    }
+
+    pub(super) fn keys(self) -> Result<Keys, Error> {
+        let Self { origin, text } = self;
+        match text {
+            Err(error) => Err(Error::config(origin, error)),
+            Ok(text) if text.len() > MAX_FILE => Err(Error::config(
+                origin,
+                format!("larger than {MAX_FILE} bytes"),
+            )),
+            Ok(text) => Keys::parse(&text).map_err(|error| Error::config(origin, error)),
+        }
+    }
+}
+
+/// Reads a file up to a size that it cannot reasonably exceed.
+pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    let mut file = fs::File::open(path)?.take(limit + 1);
+    file.read_to_end(&mut text)?;
+    if text.len() as u64 > limit {
+        return Err(io::Error::other(format!("larger than {limit} bytes")));
+    }
+    Ok(text)
+}

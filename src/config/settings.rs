@@ -1,0 +1,236 @@
+//! The settings: their keys in the file, their variables, and what they mean.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::Deserialize;
+use ureq::http::Uri;
+
+use super::env::Env;
+use super::{duration, endpoint};
+use crate::error::Error;
+use crate::json::object::Object;
+
+/// Neither a wait nor a time-out of more than a day means anything for a job that runs three times
+/// a day.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// A year.
+const MAX_GRACE_PERIOD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+
+/// A run that hangs should end long before somebody asks why.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The keys of the file, as they are written there. Each has a variable: see [`variable`].
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Keys {
+    /// Judged by [`Switch`].
+    #[serde(rename = "enabled")]
+    _enabled: Option<String>,
+    endpoint: Option<String>,
+    allow_http: Option<String>,
+    ca_file: Option<String>,
+    spread: Option<String>,
+    grace_period: Option<String>,
+    timeout: Option<String>,
+}
+
+impl Keys {
+    pub(crate) fn parse(yaml: &[u8]) -> Result<Self, serde_yaml::Error> {
+        // An empty document is null.
+        let keys: Option<Object<Self>> = serde_yaml::from_slice(yaml)?;
+        Ok(keys.map(|Object(keys)| keys).unwrap_or_default())
+    }
+}
+
+/// A value, and where it was read.
+#[derive(Debug)]
+pub(crate) struct Setting<T> {
+    pub(crate) value: T,
+    pub(crate) origin: String,
+}
+
+impl<T> Setting<T> {
+    /// Parses the value; the error names its origin.
+    pub(super) fn map<U>(
+        self,
+        parse: impl FnOnce(T) -> Result<U, String>,
+    ) -> Result<Setting<U>, Error> {
+        let Self { value, origin } = self;
+        match parse(value) {
+            Ok(value) => Ok(Setting { value, origin }),
+            Err(reason) => Err(Error::config(origin, reason)),
+        }
+    }
+}
+
+/// The settings, each of its type. Nothing but the environment is read for them.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(super) endpoint: Option<Setting<Uri>>,
+    pub(super) ca_file: Option<Setting<String>>,
+    pub(crate) spread: Duration,
+    pub(super) grace_period: Setting<Duration>,
+    pub(crate) timeout: Duration,
+}
+
+impl Settings {
+    /// Lays the environment over the file, and a flag over both. `place` is what stands before a
+    /// key of the file in an error, such as `config.yaml: `.
+    pub(crate) fn new(
+        keys: Keys,
+        place: &str,
+        env: &Env,
+        endpoint: Option<&str>,
+    ) -> Result<Self, Error> {
+        refuse_unknown_variables(env)?;
+        let layers = Layers { place, env };
+        let allow_http = layers.flag("allowHttp", keys.allow_http)?;
+        let url = match endpoint {
+            Some(url) => Some(Setting {
+                value: url.to_owned(),
+                origin: "--endpoint".to_owned(),
+            }),
+            None => layers.text("endpoint", keys.endpoint)?,
+        };
+        let url = url.map(|setting| setting.map(|url| endpoint::parse(&url, allow_http)));
+        let (zero, moment) = (Duration::ZERO, Duration::from_millis(1));
+        let spread = layers.duration("spread", keys.spread, zero..=MAX_WAIT)?;
+        let age = layers.duration("gracePeriod", keys.grace_period, zero..=MAX_GRACE_PERIOD)?;
+        let timeout = layers.duration("timeout", keys.timeout, moment..=MAX_WAIT)?;
+        Ok(Self {
+            endpoint: url.transpose()?,
+            ca_file: layers.text("caFile", keys.ca_file)?,
+            spread: spread.map_or(zero, |setting| setting.value),
+            grace_period: age.unwrap_or(Setting {
+                value: zero,
+                origin: "the default".to_owned(),
+            }),
+            timeout: timeout.map_or(DEFAULT_TIMEOUT, |setting| setting.value),
+        })
+    }
+}
+
+/// What lies over what: the environment over the file.
+struct Layers<'a> {
+    place: &'a str,
+    env: &'a Env,
+}
+
+impl Layers<'_> {
+    fn text(&self, key: &str, in_file: Option<String>) -> Result<Option<Setting<String>>, Error> {
+        let variable = variable(key);
+        Ok(match self.env.get(&variable)? {
+            Some(value) => Some(Setting {
+                value,
+                origin: variable,
+            }),
+            None => in_file.map(|value| Setting {
+                value,
+                origin: format!("{}{key}", self.place),
+            }),
+        })
+    }
+
+    fn flag(&self, key: &str, in_file: Option<String>) -> Result<bool, Error> {
+        match self.text(key, in_file)? {
+            Some(setting) => Ok(setting.map(|word| on_or_off(&word))?.value),
+            None => Ok(false),
+        }
+    }
+
+    fn duration(
+        &self,
+        key: &str,
+        in_file: Option<String>,
+        allowed: RangeInclusive<Duration>,
+    ) -> Result<Option<Setting<Duration>>, Error> {
+        let parse = |text: String| {
+            let parsed = duration::parse(&text).filter(|duration| allowed.contains(duration));
+            parsed.ok_or_else(|| {
+                let most = duration::text(*allowed.end());
+                format!("a duration such as 10m or 90s, at most {most}, is expected, not {text:?}")
+            })
+        };
+        let setting = self.text(key, in_file)?;
+        setting.map(|setting| setting.map(parse)).transpose()
+    }
+}
+
+/// The keys of [`Keys`].
+const KEYS: [&str; 7] = [
+    "enabled",
+    "endpoint",
+    "allowHttp",
+    "caFile",
+    "spread",
+    "gracePeriod",
+    "timeout",
+];
+
+/// A misspelt variable is as wrong as a misspelt key: `METRICS_RESPONDER_ENABLE=false` must not
+/// read as "on". Those that Kubernetes sets for a Service named `metrics-responder` are not meant
+/// for this program.
+fn refuse_unknown_variables(env: &Env) -> Result<(), Error> {
+    let known = KEYS.map(variable);
+    let of_a_service = |name: &str| {
+        ["SERVICE_", "PORT"]
+            .iter()
+            .any(|part| name[PREFIX.len()..].starts_with(part))
+    };
+    let mut names = env.names(PREFIX).into_iter();
+    match names.find(|name| !known.contains(name) && !of_a_service(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let expected = known.map(|name| format!("`{name}`")).join(", ");
+            Err(Error::config(
+                name,
+                format!("unknown variable, expected one of {expected}"),
+            ))
+        }
+    }
+}
+
+const PREFIX: &str = "METRICS_RESPONDER_";
+
+/// The variable of a key: `METRICS_RESPONDER_ALLOW_HTTP` for `allowHttp`.
+fn variable(key: &str) -> String {
+    let mut variable = PREFIX.to_owned();
+    for c in key.chars() {
+        if c.is_ascii_uppercase() {
+            variable.push('_');
+        }
+        variable.push(c.to_ascii_uppercase());
+    }
+    variable
+}
+
+/// They may stand around a word.
+pub(super) const QUOTES: [char; 2] = ['"', '\''];
+
+/// The words for on and off that people write, quoted or not.
+pub(crate) fn on_or_off(word: &str) -> Result<bool, String> {
+    let bare = word.trim().trim_matches(QUOTES).trim();
+    match bare.to_ascii_lowercase().as_str() {
+        "true" | "yes" | "on" | "1" => Ok(true),
+        "false" | "no" | "off" | "0" => Ok(false),
+        _ => Err(format!("true or false is expected, not {bare:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_known_to_the_file_and_has_a_variable() {
+        for key in KEYS {
+            assert!(Keys::parse(format!("{key}: x").as_bytes()).is_ok(), "{key}");
+        }
+        let error = Keys::parse(b"x: y").unwrap_err().to_string();
+        let listed = KEYS.map(|key| format!("`{key}`")).join(", ");
+        assert!(error.contains(&listed), "{error}");
+        assert_eq!(variable("gracePeriod"), "METRICS_RESPONDER_GRACE_PERIOD");
+    }
+}
