@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""man VERSION DATE  <the program's --help  >its man page
+"""man.py VERSION DATE  <the program's --help  >its man page
 
 A line of a form that is not known here is an error, so that nothing of the help is lost on the way.
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""sbom BINARY...  <cargo-cyclonedx's SBOM  >the one to publish
+"""sbom.py BINARY...  <cargo-cyclonedx's SBOM  >the one to publish
 
 The crates that cargo-auditable wrote into the binaries decide what is linked: each must be in the SBOM, in the same
 version, and what else is there was only needed to compile.

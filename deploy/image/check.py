@@ -1,4 +1,4 @@
-"""check_image.py ARCH BINARY ARCHIVE: proves that the docker-archive is the image that it should be.
+"""check.py ARCH BINARY ARCHIVE: proves that the docker-archive is the image that it should be.
 
 It must hold one layer with one file, which is BINARY: static, made for the machine that the image names, and running.
 """
