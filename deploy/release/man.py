@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """man.py VERSION DATE  <the program's --help  >its man page
 
-A line of a form that is not known here is an error, so that nothing of the help is lost on the way.
+A line of an unknown form is an error, so that the page omits nothing.
 """
 
 import re
@@ -17,7 +17,7 @@ MORE = re.compile(r" {8,}(?P<text>\S.*)")
 
 
 def escape(text):
-    """A hyphen that is typed is not one that is set; a line must not begin like a request."""
+    """Hyphens stay ASCII, so that options can be copied; a dot or quote at the start is text and not a macro."""
     text = text.replace("\\", r"\e").replace("-", r"\-")
     return rf"\&{text}" if text.startswith((".", "'")) else text
 
@@ -26,7 +26,7 @@ def page(text, version, date):
     lines = text.splitlines()
     first = lines.pop(0)
     yield f'.TH {PROGRAM.upper()} 1 "{date}" "{PROGRAM} {version}" "User Commands"'
-    # No hyphenation, no justification: paths and options would suffer.
+    # Neither hyphenation nor justification, which would break paths and options.
     yield from (".nh", ".ad l")
     yield ".SH NAME"
     yield f"{escape(PROGRAM)} \\- {escape(first[0].lower() + first[1:].rstrip('.'))}"
