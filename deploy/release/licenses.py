@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """licenses.py BINARY...  prints the licence texts of the crates in the binaries
 
-Most of these licences ask that whoever distributes a binary passes their text on; OpenSSL's, which covers parts of
-AWS-LC, asks for it in so many words. A crate without such a file is an error.
+Most of these licences require that their text accompanies a binary; so does OpenSSL's, which covers parts of AWS-LC. A
+crate without such a file is an error.
 """
 
 import json
