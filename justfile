@@ -42,20 +42,25 @@ manifest:
 validate *args:
     tests/chart/validate {{ args }}
 
+# Compare what `metrics-responder manifest` prints with what the chart renders
+compare:
+    cargo build
+    tests/chart/validate compare "${CARGO_TARGET_DIR:-target}/debug/metrics-responder"
+
 # Check the systemd drop-ins
 systemd:
     cargo build
     tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder"
 
+# Run the tests with AWS-LC's FIPS module; needs cmake, Go and make
+test-fips *args:
+    cargo test --locked --features fips --target-dir "${CARGO_TARGET_DIR:-target}/fips" {{ args }}
+
 # Build with the oldest Rust that Cargo.toml promises
 msrv:
-    tests/msrv
+    deploy/release/msrv
 
-# Build and test with AWS-LC's FIPS module
-fips:
-    tests/fips
-
-# Build the static binaries for amd64 and arm64
+# Build the static binaries for amd64 and arm64; with FIPS=1, as the images and tarballs too, with AWS-LC's FIPS module
 static:
     deploy/image/build
 
@@ -80,8 +85,8 @@ smoke cluster="kind":
     tests/smoke {{ cluster }}
 
 # Measure what a run costs beside curl, and write the figures into the documents
-bench:
-    tests/bench/run
+bench *args:
+    tests/bench/run {{ args }}
 
 # Count the instructions of a run over so many recorded nodes; unlike time, the same each time
 profile nodes="5000":

@@ -362,6 +362,12 @@ mod tests {
         assert!(roots([garbage, &pem(&["a"])].concat().as_bytes()).is_ok());
     }
 
+    #[cfg(feature = "fips")]
+    #[test]
+    fn the_provider_is_that_of_the_fips_module() {
+        assert!(provider().fips());
+    }
+
     #[test]
     fn an_identity_must_hold_its_own_key() {
         let make = || rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
