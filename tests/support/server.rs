@@ -35,6 +35,11 @@ impl Request {
         first
     }
 
+    /// Without the query.
+    pub fn path(&self) -> &str {
+        self.target.split('?').next().unwrap()
+    }
+
     pub fn text(&self) -> String {
         String::from_utf8(self.body.clone()).unwrap()
     }
@@ -181,6 +186,11 @@ impl Connection {
         }
         self.server.seen.lock().unwrap().push(request.clone());
         Ok(Some(request))
+    }
+
+    /// Reads so many bytes of a request, which is not recorded.
+    pub fn skip(&mut self, bytes: usize) -> io::Result<()> {
+        self.stream.read_exact(&mut vec![0; bytes])
     }
 
     /// A whole answer with a JSON body, after which the connection stays open.
