@@ -148,7 +148,6 @@ impl Client {
                 Failure::NoAnswer(format!("the proxy opens no tunnel: {e}").into())
             }
             ureq::Error::BodyExceedsLimit(limit) => {
-                let limit = limit - 1;
                 Failure::Invalid(format!("the answer is larger than {limit} bytes").into())
             }
             ureq::Error::LargeResponseHeader(..) => {
@@ -200,9 +199,7 @@ impl Response {
     /// The body; more than `limit` bytes are an error. `None` is for a body that is not held.
     pub(crate) fn into_reader(self, limit: Option<u64>) -> impl Read + use<> {
         let body = self.0.into_body().into_with_config();
-        // ureq's limit is the first size that fails.
-        body.limit(limit.map_or(u64::MAX, |limit| limit + 1))
-            .reader()
+        body.limit(limit.unwrap_or(u64::MAX)).reader()
     }
 }
 

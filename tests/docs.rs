@@ -330,8 +330,10 @@ fn every_proof_of_the_threat_model_exists() {
 
 /// The text of all tests.
 fn sources() -> String {
-    let files = fs::read_dir(root("tests"))
-        .unwrap()
+    let folders = ["tests", "tests/faults"].map(|folder| fs::read_dir(root(folder)).unwrap());
+    let files = folders
+        .into_iter()
+        .flatten()
         .map(|entry| entry.unwrap().path());
     let tests = files.filter(|file| file.extension().is_some_and(|e| e == "rs"));
     tests

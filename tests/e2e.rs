@@ -19,7 +19,7 @@ use metrics_responder::internals::{META, PRIMARY, opt_out_command};
 use support::api::{self, TOKEN};
 use support::pki::Leaf;
 use support::run::{Pod, Run, bare, scene};
-use support::server::{ACCEPTED, Server, answer};
+use support::server::{ACCEPTED, Server};
 use support::{Folder, cluster, clusters, expected};
 
 const CLUSTER: &str = "rke2-canal-ha";
@@ -221,22 +221,6 @@ fn the_api_is_reached_directly_and_the_endpoint_through_the_proxy() {
     let credentials = request.header("proxy-authorization");
     assert_eq!(credentials, Some("Basic YWNtZTpjYW5hcnktc2VjcmV0"));
     assert!(!run.text().contains("canary-secret"), "{run:?}");
-}
-
-#[test]
-fn strict_tells_by_the_status_that_nothing_was_accepted() {
-    let (pod, ..) = scene(CLUSTER);
-    assert_eq!(pod.args(["--strict"]).run().code, Some(0));
-    let (pod, ..) = scene(CLUSTER);
-    let endpoint = Server::saying(Some(pod.authority.server()), answer(503, ""));
-    let run = pod.endpoint(&endpoint.https()).args(["--strict"]).run();
-    assert_eq!((run.code, run.lines().len()), (Some(3), 1), "{run:?}");
-    let (pod, ..) = scene(CLUSTER);
-    let run = pod
-        .api(support::server::closed_port())
-        .args(["--strict"])
-        .run();
-    assert_eq!((run.code, run.lines().len()), (Some(3), 1), "{run:?}");
 }
 
 /// Whoever reads the log knows what leaves before it can leave.

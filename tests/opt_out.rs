@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use metrics_responder::internals::{Timestamp, opt_out_command};
 use proptest::prelude::*;
 use support::api::{self, Handled};
-use support::run::{Pod, Run, bare, bare_with, scene};
+use support::run::{Pod, Run, bare_with, scene};
 use support::server::{Server, closed_port};
 use support::{cluster, expected};
 
@@ -276,18 +276,6 @@ fn a_preview_that_cannot_be_printed_is_a_failure() {
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
 }
 
-#[test]
-fn contradictions_are_refused() {
-    for args in [
-        &["--dry-run", "--explain", "--recorded", "x"][..],
-        &["--dry-run", "--recorded", "x", "--kubeconfig", "y"],
-    ] {
-        let run = bare(args);
-        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
-        assert!(run.stderr.starts_with("metrics-responder: ") && run.stderr.contains("exclude"));
-    }
-}
-
 /// The scene, in a cluster with this creationTimestamp.
 fn born(timestamp: &str) -> (Pod, Server) {
     let pod = Pod::new();
@@ -377,25 +365,6 @@ fn a_cluster_sends_when_it_is_old_enough_or_of_unknown_age() {
     let (pod, endpoint) = born(&quoted(now() + 3600));
     let run = pod.env("METRICS_RESPONDER_GRACE_PERIOD", "0s").run();
     assert_eq!((run.code, endpoint.seen().len()), (Some(0), 1), "{run:?}");
-}
-
-#[test]
-fn a_timestamp_that_is_none_is_not_an_answer_of_kubernetes() {
-    for timestamp in ["\"yesterday\"", "\"\"", "7", "\"2026-11-22\""] {
-        let (pod, endpoint) = born(timestamp);
-        let run = pod.run();
-        assert_eq!(
-            (run.code, endpoint.connections()),
-            (Some(1), 0),
-            "{timestamp}: {run:?}"
-        );
-        assert!(
-            run.logged("reason")
-                .unwrap()
-                .contains("not an answer of Kubernetes"),
-            "{run:?}"
-        );
-    }
 }
 
 /// What cannot be printed is not sent: the log has to show whatever leaves.

@@ -184,7 +184,7 @@ fn sizes() -> Vec<Row> {
             )
             .gives(Unclear(TOO_LARGE)),
         row("the body is larger than 1 MiB")
-            .endpoint_replies(answer(200, &reply_of(MAX_REPLY + 2)))
+            .endpoint_replies(answer(200, &reply_of(MAX_REPLY + 1)))
             .gives(Unclear(TOO_LARGE)),
         row("the body is shorter than its Content-Length")
             .endpoint_replies("HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{\"versions\":[]}")
