@@ -33,10 +33,12 @@ impl Log {
     }
 
     /// An event, with what is known of it.
-    pub fn info(self, message: &str, fields: &[(&str, &str)]) {
+    pub fn info(self, message: &str, fields: &[(&str, Option<&str>)]) {
         let mut line = format!("level=info msg={}", value(message));
         for (key, text) in fields {
-            line.extend([" ", key, "=", &value(text)]);
+            if let Some(text) = text {
+                line.extend([" ", key, "=", &value(text)]);
+            }
         }
         write(&line);
     }

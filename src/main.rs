@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use metrics_responder::{Error, Log, Outcome, run};
+use metrics_responder::{Log, Outcome, run};
 
 /// With `--strict`: the report was not accepted.
 const EX_NOT_ACCEPTED: u8 = 3;
@@ -32,65 +32,54 @@ fn exit_status(outcome: &Outcome) -> u8 {
 /// status tells a failure, and a cluster that is offline or lacks a right does not fill its owner's
 /// alerts three times a day.
 fn tell(outcome: &Outcome) {
-    let log = Log::default();
-    let reason = |error: &Error| error.to_string();
     match outcome {
         Outcome::Accepted {
             through,
             without_cni,
             turn_off,
-        } => {
-            let without_cni = without_cni.as_ref().map(reason);
-            let fields = [
+        } => say(
+            "the report was accepted",
+            &[
                 ("without_cni_plugin", without_cni.as_deref()),
                 ("through", *through),
                 ("turn_off", Some(turn_off)),
-            ];
-            log.info("the report was accepted", &known(&fields));
-        }
-        Outcome::Disabled { by } => {
-            log.info("reporting is disabled, nothing was sent", &[("by", by)]);
-        }
-        Outcome::Failed(error) => {
-            log.info("stopped, nothing was sent", &[("reason", &reason(error))]);
-        }
+            ],
+        ),
+        Outcome::Disabled { by } => say_one("reporting is disabled, nothing was sent", "by", by),
+        Outcome::Failed(error) => say_one("stopped, nothing was sent", "reason", error),
         Outcome::Missed {
             reason, through, ..
-        } => {
-            let fields = [("reason", Some(reason.as_str())), ("through", *through)];
-            log.info(
-                "no report was accepted, the next run tries again",
-                &known(&fields),
-            );
-        }
+        } => say(
+            "no report was accepted, the next run tries again",
+            &[("reason", Some(reason)), ("through", *through)],
+        ),
         Outcome::Printed => {}
-        // A person is at the other end; and a closed standard error is no reason to fail.
+        // A person is at the other end. A closed standard error is no reason to fail.
         Outcome::Refused(error) => {
             let _ = writeln!(std::io::stderr(), "metrics-responder: {error}");
         }
-        Outcome::Unprinted(error) => {
-            log.info("there is no report to print", &[("reason", &reason(error))]);
-        }
+        Outcome::Unprinted(error) => say_one("there is no report to print", "reason", error),
         Outcome::Young {
             begins,
             by,
             send_at_once,
             turn_off,
-        } => log.info(
+        } => say(
             "the cluster is too young to report, nothing was sent",
             &[
-                ("begins", begins),
-                ("by", by),
-                ("send_at_once", send_at_once),
-                ("turn_off", turn_off),
+                ("begins", Some(begins)),
+                ("by", Some(by)),
+                ("send_at_once", Some(send_at_once)),
+                ("turn_off", Some(turn_off)),
             ],
         ),
     }
 }
 
-fn known<'a>(fields: &[(&'a str, Option<&'a str>)]) -> Vec<(&'a str, &'a str)> {
-    fields
-        .iter()
-        .filter_map(|(key, value)| value.map(|value| (*key, value)))
-        .collect()
+fn say_one(message: &str, key: &str, value: &dyn ToString) {
+    say(message, &[(key, Some(&value.to_string()))]);
+}
+
+fn say(message: &str, fields: &[(&str, Option<&str>)]) {
+    Log::default().info(message, fields);
 }

@@ -69,13 +69,12 @@ fn broken(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error 
 }
 
 fn header(enabled: bool) -> String {
-    let state = if enabled {
-        let opt_out = opt_out_command("kube-system");
-        format!("# Reporting is on. Turn it off: {opt_out}\n")
-    } else {
-        "# Reporting is off: the CronJob is suspended, and nothing may be read.\n".to_owned()
-    };
-    format!("# rke2-metrics-responder, written by `metrics-responder manifest`.\n{state}")
+    let on = format!("is on. Turn it off: {}", opt_out_command("kube-system"));
+    let off = "is off: the CronJob is suspended, and nothing may be read.".to_owned();
+    let state = if enabled { on } else { off };
+    format!(
+        "# rke2-metrics-responder, written by `metrics-responder manifest`.\n# Reporting {state}\n"
+    )
 }
 
 /// Returns the seconds that a Job may take with this configuration.

@@ -31,7 +31,7 @@ pub enum Outcome {
         /// The variable of the proxy that it went through.
         through: Option<&'static str>,
         /// Why it has no `cni-plugin`.
-        without_cni: Option<Error>,
+        without_cni: Option<String>,
         /// How reporting is turned off.
         turn_off: String,
     },
@@ -143,12 +143,13 @@ fn send(
             return Ok(Outcome::Disabled { by });
         }
     }
-    Ok(post(&payload, facts.cni.err(), &namespace, config, options))
+    let without_cni = facts.cni.err().map(|error| error.to_string());
+    Ok(post(&payload, without_cni, &namespace, config, options))
 }
 
 fn post(
     payload: &str,
-    without_cni: Option<Error>,
+    without_cni: Option<String>,
     namespace: &str,
     config: &Config,
     options: &Options,
@@ -223,7 +224,7 @@ fn pause(wait: Duration, namespace: &str, log: Log) {
     );
     log.info(
         "waiting before sending; deleting the Job stops it",
-        &[("wait", &duration::text(wait)), ("stop", &stop)],
+        &[("wait", Some(&duration::text(wait))), ("stop", Some(&stop))],
     );
     thread::sleep(wait);
 }
@@ -244,15 +245,13 @@ fn show(preview: Preview, config: &Config, options: &Options, env: &Env) -> Resu
         }
         Preview::Bytes => {
             if let Switch::Off { by } = &config.switch {
-                options
-                    .log()
-                    .info("reporting is disabled, a run sends nothing", &[("by", by)]);
+                let message = "reporting is disabled, a run sends nothing";
+                options.log().info(message, &[("by", Some(by))]);
             }
             if let Err(error) = &facts.cni {
                 let reason = error.to_string();
-                options
-                    .log()
-                    .info("the report has no cni-plugin", &[("reason", &reason)]);
+                let message = "the report has no cni-plugin";
+                options.log().info(message, &[("reason", Some(&reason))]);
             }
             print(&format!("{payload}\n"))
         }

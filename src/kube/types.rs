@@ -103,13 +103,9 @@ enum NodeMetadataKind {
 impl NodeMetadataList {
     /// Whether flanneld runs on any of these nodes.
     pub(crate) fn shows_flannel(&self) -> bool {
-        let annotations = |node: &NodeMetadata| {
-            node.metadata
-                .annotations
-                .as_ref()
-                .is_some_and(|a| a.flannel.is_some())
-        };
-        self.items.iter().flatten().any(annotations)
+        let nodes = self.items.iter().flatten();
+        let mut annotations = nodes.filter_map(|node| node.metadata.annotations.as_ref());
+        annotations.any(|annotations| annotations.flannel.is_some())
     }
 }
 

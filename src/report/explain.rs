@@ -85,19 +85,24 @@ fn what_becomes_of_it(page: &mut Page, facts: &Facts, circumstances: &Circumstan
         }
     }
     if *outside {
-        page.item(
-            "But",
-            "these are the settings of this machine. Those of the cluster, where a suspended CronJob sends nothing:",
-        );
-        page.command(
-            "",
-            &format!(
-                "kubectl -n {namespace} get --ignore-not-found -o yaml cronjob/rke2-metrics-responder \
-                 configmap/rke2-metrics-responder configmap/rke2-metrics-responder-override"
-            ),
-        );
+        whose_settings(page, namespace);
     }
     page.item("Now", "nothing was sent");
+}
+
+/// From outside, the settings of the cluster are not known.
+fn whose_settings(page: &mut Page, namespace: &str) {
+    page.item(
+        "But",
+        "these are the settings of this machine. Those of the cluster, where a suspended CronJob sends nothing:",
+    );
+    page.command(
+        "",
+        &format!(
+            "kubectl -n {namespace} get --ignore-not-found -o yaml cronjob/rke2-metrics-responder \
+             configmap/rke2-metrics-responder configmap/rke2-metrics-responder-override"
+        ),
+    );
 }
 
 fn when(facts: &Facts, config: &Config) -> String {
