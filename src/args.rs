@@ -63,8 +63,8 @@ pub(crate) enum Args {
     Version,
 }
 
-/// A run that reads a cluster. With an opt-out set, a sending one ends before `options` is looked
-/// at: not even a wrong flag turns an opt-out into a failure.
+/// A run that reads a cluster. With an opt-out set, a run that sends ends before `options` is
+/// looked at, so that not even a wrong flag turns an opt-out into a failure.
 #[derive(Debug)]
 pub(crate) struct Report {
     /// Without one, the report is sent.
@@ -130,6 +130,7 @@ impl Args {
 
 impl Report {
     fn parse(mut words: Arguments, so_far: Result<(), Error>) -> Self {
+        // Read by itself, so that it is known whatever else is wrong.
         let preview = match (words.contains("--explain"), words.contains("--dry-run")) {
             (false, false) => Ok(None),
             (false, true) => Ok(Some(Preview::Bytes)),

@@ -1,7 +1,6 @@
-//! What is meant: the file, then the environment, then the flags, as one `Config` that cannot be
-//! wrong.
+//! The file, then the environment, then the flag, as one `Config` that cannot be wrong.
 //!
-//! Whatever is not understood is an error that names its place: nothing is sent on a guess.
+//! A setting that is not understood is an error that names its place: nothing is sent on a guess.
 
 pub(crate) mod duration;
 pub(crate) mod endpoint;
@@ -83,7 +82,7 @@ impl Config {
 pub struct Target {
     /// An absolute URL; http only where that was allowed.
     pub(crate) endpoint: Uri,
-    /// Whether somebody set it, rather than nobody.
+    /// Whether somebody set it; otherwise it is the default.
     pub(crate) chosen: bool,
     /// The proxy of the environment.
     pub(crate) proxy: Option<Via>,
@@ -117,6 +116,7 @@ fn roots(ca_file: Option<Setting<String>>) -> Result<Vec<RootCerts>, Error> {
         });
         roots.push(own?.value);
     }
+    // Not instead of the public ones: the proxy may pass some hosts on as they are.
     roots.push(http::public_roots());
     Ok(roots)
 }

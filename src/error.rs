@@ -7,10 +7,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Why a run or a command could not do what it was started for.
+/// Why a run or a command failed.
 #[derive(Debug)]
 pub enum Error {
-    /// What is mounted or set in a pod does not lead to its API server.
+    /// The files and variables of the pod give no access to its API server.
     Access {
         /// The file or variable at fault.
         subject: String,

@@ -71,6 +71,7 @@ impl Client {
             // Also where there is none: by default ureq takes a proxy from the environment.
             .proxy(proxy)
             .https_only(https_only)
+            // A redirect is returned as the answer that it is.
             .max_redirects(0)
             .http_status_as_error(false)
             .user_agent(USER_AGENT)

@@ -1,4 +1,4 @@
-//! The Kubernetes API, as far as it is read: a live API server, or a folder that stands for one.
+//! The Kubernetes API, as far as it is read: a live API server, or a folder laid out like one.
 
 pub(crate) mod incluster;
 pub(crate) mod kubeconfig;
@@ -186,6 +186,7 @@ impl Api {
             match self.has_daemonset(name(candidate)) {
                 Ok(true) => return Ok(Some(candidate)),
                 Ok(false) => {}
+                // RBAC knows the name or not: a 404 is an answer, a 403 is none.
                 Err(error @ Error::Status { status: 403, .. }) => refused = Some(error),
                 Err(error) => return Err(error),
             }
@@ -307,7 +308,7 @@ struct Answer {
 }
 
 fn refused<T>(path: &str, status: u16, body: &mut dyn Read) -> Result<T, Error> {
-    // Where the connection breaks here, the next request finds out.
+    // If the connection breaks here, the next request reports it.
     let _ = io::copy(&mut body.take(MAX_REFUSAL), &mut io::sink());
     Err(Error::Status {
         path: path.to_owned(),

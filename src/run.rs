@@ -134,11 +134,12 @@ fn send(
         });
     }
     let payload = Payload::from(&facts).to_json()?;
+    // First, so that the log has whatever leaves; what cannot be printed is not sent.
     print(&format!("{payload}\n"))?;
     let wait = spread::wait(&facts.kube_system.uid, config.spread);
     if !wait.is_zero() {
         pause(wait, &namespace, options.log());
-        // Whoever has turned it off meanwhile is heeded.
+        // An opt-out made during the wait still counts. The environment cannot have changed.
         if let Switch::Off { by } = Switch::find(&File::read(file), env)? {
             return Ok(Outcome::Disabled { by });
         }
@@ -194,6 +195,7 @@ fn collect(options: &Options, budget: Duration, env: &Env) -> Result<Facts, Erro
 }
 
 fn cni(api: &Api) -> Result<Cni, Error> {
+    // Most clusters are told by the first row, and then need no more than Multus' rows besides.
     let primary = api.first_daemonset(cni::PRIMARY, |row| row.daemonset)?;
     let meta = api.first_daemonset(cni::META, |row| row.daemonset)?;
     let flannel = Cni::may_be_flannel(primary) && api.nodes_show_flannel()?;

@@ -68,6 +68,7 @@ fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response)
         let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
         let client = Client::endpoint(roots.clone(), proxy, left);
         result = client.post(&url, report).map(|response| (client, response));
+        // Any other failure would be the same with the next roots.
         if !matches!(result, Err(Failure::UnknownIssuer)) {
             break;
         }

@@ -1,4 +1,4 @@
-//! The configuration file as it was found: it is judged later than the opt-out in it.
+//! The configuration file as it was found. The opt-out in it is looked for before the rest is judged.
 
 use std::fs;
 use std::io::{self, Read};
@@ -49,7 +49,7 @@ impl File {
         }
     }
 
-    /// What stands before a reason, to name a key of this file.
+    /// Names a key of this file.
     pub(super) fn place(&self, key: &str) -> String {
         format!("{}: {key}", self.origin)
     }

@@ -32,6 +32,7 @@ pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Via>, Err
     let Some((variable, url)) = env.first(PROXY)? else {
         return Ok(None);
     };
+    // Before the exceptions: a variable that is wrong today would be used as soon as they change.
     let proxy = parse(&url).map_err(|reason| Error::config(variable, reason))?;
     let no_proxy = env.first(NO_PROXY)?.map(|(_, list)| list);
     let host = endpoint.host().unwrap_or_default();
@@ -86,6 +87,7 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
             None => entry.parse() == Ok(address),
         };
     }
+    // `*.example` means what `.example` does.
     let domain = entry.trim_start_matches('*').trim_end_matches('.');
     match domain.strip_prefix('.') {
         Some(parent) => is_subdomain(host, parent),

@@ -1,8 +1,8 @@
 //! A JSON document of any length, taken value by value out of a stream.
 //!
-//! `serde_json` does the parsing. What it has no answer for is a list that must not be held whole
-//! and is too long to be parsed byte by byte, which is how it reads from a stream. So a piece of
-//! the stream lies in a buffer, and each value is parsed there:
+//! `serde_json` does the parsing. It can hold a document as a whole, which is large, or read it
+//! from a stream byte by byte, which is slow. So a piece of the stream is kept in a buffer, and each
+//! value is parsed where it lies:
 //!
 //! ```text
 //! buffer  {"kind":"Table","rows":[{"cells":["a","Rea
@@ -89,6 +89,7 @@ impl<R: Read> Cursor<R> {
                         return Ok(value);
                     }
                 }
+                // The value goes on in the stream.
                 Err(error) if error.is_eof() && !self.ended => {}
                 Err(error) => return Err(error.into()),
             }
@@ -159,7 +160,7 @@ impl<R: Read> Cursor<R> {
         }
     }
 
-    /// The next byte that is no white space.
+    /// The next byte that is not white space.
     fn peek(&mut self) -> Result<Option<u8>, JsonError> {
         loop {
             let rest = &self.buffer[self.position..];
@@ -185,6 +186,7 @@ impl<R: Read> Cursor<R> {
     fn read_on(&mut self) -> Result<(), JsonError> {
         self.buffer.drain(..self.position);
         self.position = 0;
+        // What is left is a value that has begun, since everything before it was passed.
         let held = self.buffer.len();
         if held > MAX_VALUE {
             return Err(JsonError::Syntax("a value of more than 2 MiB".to_owned()));

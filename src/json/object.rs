@@ -1,5 +1,5 @@
-//! A mapping, and nothing else. What serde derives for a struct would also accept a sequence, and a
-//! reply of `[[]]` for an object with a list in it.
+//! A mapping, and nothing else. A struct's derived `Deserialize` also accepts a sequence, and would
+//! take a reply of `[[]]` for an object with a list in it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A struct that was written with its keys.
+/// A struct that is written as a mapping.
 #[derive(Debug)]
 pub(crate) struct Object<T>(pub T);
 

@@ -236,6 +236,7 @@ impl Columns {
                 Ok(())
             })
         });
+        // A cell of another type may be right in the typed list; broken JSON is wrong in any form.
         match (read, roles, os_image) {
             (Ok(()), Some(server_roles), Some(os_image)) => Ok(Node {
                 server_roles,

@@ -1,4 +1,4 @@
-//! A folder that stands for an API server: `GET /a/b/c` is `a/b/c.json`, and `a/b/c.table.json` is
+//! A folder laid out like an API server: `GET /a/b/c` is `a/b/c.json`, and `a/b/c.table.json` is
 //! the same list as a Table.
 
 use std::fs::File;

@@ -24,7 +24,7 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     if is_written(path, content) {
         return Ok(false);
     }
-    // Of a bare name it is the empty path.
+    // The parent of a bare name is the empty path.
     let folder = path.parent().filter(|folder| folder != &Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
     let mut builder = DirBuilder::new();

@@ -143,6 +143,7 @@ impl Rke2Config {
                 ));
             }
         };
+        // RKE2 replaces the whole value of a key, unless the key has a `+`.
         if !add {
             (self.keys, self.schedule) = (Mapping::new(), None);
         }
