@@ -71,12 +71,12 @@ struct Context {
 #[derive(Deserialize)]
 struct NamedCluster {
     name: String,
-    cluster: Cluster,
+    cluster: ClusterEntry,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
-struct Cluster {
+struct ClusterEntry {
     server: Option<String>,
     certificate_authority: Option<String>,
     certificate_authority_data: Option<String>,
@@ -110,7 +110,7 @@ struct User {
 
 /// The cluster and the user of the current context.
 struct Current {
-    cluster: Cluster,
+    cluster: ClusterEntry,
     user: User,
 }
 
@@ -176,7 +176,7 @@ impl Current {
     }
 }
 
-impl Cluster {
+impl ClusterEntry {
     fn roots(self, folder: &Path) -> Result<RootCerts, String> {
         let ca = Pem {
             key: "certificate-authority",

@@ -294,9 +294,9 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Labels {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
-        struct Entries;
+        struct LabelVisitor;
 
-        impl<'de> Visitor<'de> for Entries {
+        impl<'de> Visitor<'de> for LabelVisitor {
             type Value = Labels;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -316,7 +316,7 @@ impl<'de> Deserialize<'de> for Labels {
             }
         }
 
-        json.deserialize_map(Entries)
+        json.deserialize_map(LabelVisitor)
     }
 }
 

@@ -98,9 +98,9 @@ impl Rke2Config {
 
     /// Adds what one file says.
     pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
-        let entries: Option<Entries> =
+        let entries: Option<OwnKeys> =
             serde_yaml::from_slice(text).map_err(|e| Error::config(file, e))?;
-        for (key, value) in entries.into_iter().flat_map(|Entries(entries)| entries) {
+        for (key, value) in entries.into_iter().flat_map(|OwnKeys(entries)| entries) {
             let place = format!("{file}: {key}");
             match key.trim_end_matches('+') {
                 "metrics-responder-enabled" => self.enabled = Some(flag(&place, &value)?),
@@ -276,20 +276,20 @@ fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
 }
 
 /// The keys that concern the responder, each as often as it is written, which RKE2 allows.
-struct Entries(Vec<(String, Value)>);
+struct OwnKeys(Vec<(String, Value)>);
 
-impl<'de> Deserialize<'de> for Entries {
+impl<'de> Deserialize<'de> for OwnKeys {
     fn deserialize<D: Deserializer<'de>>(yaml: D) -> Result<Self, D::Error> {
-        struct Pairs;
+        struct KeyVisitor;
 
-        impl<'de> Visitor<'de> for Pairs {
-            type Value = Entries;
+        impl<'de> Visitor<'de> for KeyVisitor {
+            type Value = OwnKeys;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a mapping of keys to values")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OwnKeys, A::Error> {
                 let mut entries = Vec::new();
                 while let Some(key) = map.next_key::<String>()? {
                     if is_ours(&key) {
@@ -298,11 +298,11 @@ impl<'de> Deserialize<'de> for Entries {
                         map.next_value::<IgnoredAny>()?;
                     }
                 }
-                Ok(Entries(entries))
+                Ok(OwnKeys(entries))
             }
         }
 
-        yaml.deserialize_map(Pairs)
+        yaml.deserialize_map(KeyVisitor)
     }
 }
 
