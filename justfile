@@ -1,4 +1,4 @@
-# The entry to everything: `just` lists it. CI runs the same commands through `.ci/run`.
+# `just` lists the recipes. CI runs them through `.ci/run`.
 
 # List the recipes
 default:
@@ -30,7 +30,7 @@ lint:
 lint-scripts:
     tests/lint-scripts
 
-# Write the expected payloads of testdata/clusters anew; read the diff
+# Rewrite the expected payloads of testdata/clusters; read the diff
 bless:
     BLESS=1 cargo test --test golden
 
@@ -60,11 +60,11 @@ test-fips *args:
 msrv:
     deploy/release/msrv
 
-# Build the static binaries for amd64 and arm64; with FIPS=1, as the images and tarballs too, with AWS-LC's FIPS module
+# Build the static binaries for amd64 and arm64; FIPS=1 uses AWS-LC's FIPS module, here and in `image` and `airgap`
 static:
     deploy/image/build
 
-# Assemble both images out of the static binaries, and prove what is in them
+# Assemble both images from the static binaries and check them
 image: static
     deploy/image/images
 
@@ -72,38 +72,38 @@ image: static
 airgap:
     deploy/image/airgap
 
-# Write all that a release has into dist/: binaries, SBOM, man page, chart, air-gap tarballs, sums
+# Write the files of a release into dist/: binaries, SBOM, licences, man page, chart, air-gap tarballs, sums
 dist:
     deploy/release/dist
 
-# Check licences, bans, duplicates, sources, known flaws and the direct dependencies
+# Check licences, bans, duplicates, sources and the direct dependencies; --advisories also fails on known flaws
 supply-chain *args:
     deploy/release/supply-chain {{ args }}
 
-# Run the image once in a cluster (kind, k3d, or current with IMAGE= and RECEIVER=) and compare what arrives
+# Run the image once in a cluster (kind, k3d, or current with IMAGE= and RECEIVER=) and compare what the receiver gets
 smoke cluster="kind":
     tests/smoke {{ cluster }}
 
-# Measure what a run costs beside curl, and write the figures into the documents
+# Measure the cost of a run beside curl's, and write the figures into the documents; with --check, hold its budgets
 bench *args:
     tests/bench/run {{ args }}
 
-# Count the instructions of a run over so many recorded nodes; unlike time, the same each time
+# Count the instructions of a run over this many recorded nodes
 profile nodes="5000":
     tests/bench/profile {{ nodes }}
 
-# Fuzz every target for so many minutes; what is found stays as a test
+# Fuzz every target, or these, for this many minutes; findings become tests
 fuzz minutes="1" *targets:
     tests/fuzz/run {{ minutes }} {{ targets }}
 
-# Replace parts of the program, and expect a test to fail
+# Change the program in one place at a time, and expect a test to fail
 mutants *args:
     tests/mutants {{ args }}
 
-# Test the receiver's queries and recipes on a real InfluxDB
+# Test the receiver's queries and commands on a real InfluxDB
 receiver:
     tests/receiver/run
 
-# Do all that CI does
+# Run all of CI
 ci:
     .ci/run
