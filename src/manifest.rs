@@ -69,8 +69,8 @@ fn broken(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error 
 }
 
 fn header(enabled: bool) -> String {
-    let on = format!("is on. Turn it off: {}", opt_out_command("kube-system"));
-    let off = "is off: the CronJob is suspended, and nothing may be read.".to_owned();
+    let on = format!("enabled. Turn it off: {}", opt_out_command("kube-system"));
+    let off = "disabled: the CronJob is suspended, and nothing may be read.".to_owned();
     let state = if enabled { on } else { off };
     format!(
         "# rke2-metrics-responder, written by `metrics-responder manifest`.\n# Reporting {state}\n"

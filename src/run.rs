@@ -233,6 +233,11 @@ fn pause(wait: Duration, namespace: &str, log: Log) {
 
 /// Prints the report of any cluster, also of one that sends none.
 fn show(preview: Preview, config: &Config, options: &Options, env: &Env) -> Result<Outcome, Error> {
+    if let (Preview::Bytes, Switch::Off { by }) = (preview, &config.switch) {
+        // A disabled installation may have no account to read the cluster with.
+        let message = "reporting is disabled, a run sends nothing";
+        options.log().info(message, &[("by", Some(by))]);
+    }
     let facts = collect(options, config.timeout, env)?;
     let payload = Payload::from(&facts).to_json()?;
     match preview {
@@ -246,10 +251,6 @@ fn show(preview: Preview, config: &Config, options: &Options, env: &Env) -> Resu
             print(&explain::text(&payload, &facts, &circumstances))
         }
         Preview::Bytes => {
-            if let Switch::Off { by } = &config.switch {
-                let message = "reporting is disabled, a run sends nothing";
-                options.log().info(message, &[("by", Some(by))]);
-            }
             if let Err(error) = &facts.cni {
                 let reason = error.to_string();
                 let message = "the report has no cni-plugin";
@@ -268,10 +269,15 @@ fn manifest(args: &args::Manifest) -> Result<Outcome, Error> {
         Path::new("/"),
         written,
     )?;
-    let config = match found {
-        Some(file) => Rke2Config::read(&file)?,
-        None => Rke2Config::default(),
-    };
+    let config = found.map_or_else(|| Ok(Rke2Config::default()), |file| Rke2Config::read(&file))?;
+    let (config, mistake) = config.judged()?;
+    if let Some(mistake) = mistake {
+        // Told, but no reason to leave a manifest that reports in place.
+        let _ = writeln!(
+            io::stderr(),
+            "metrics-responder: {mistake}; ignored, since reporting is off"
+        );
+    }
     let text = manifest::render(&config, args.image.as_deref())?;
     let Some(file) = &args.output else {
         return print(&text);
@@ -281,11 +287,12 @@ fn manifest(args: &args::Manifest) -> Result<Outcome, Error> {
     } else {
         "up to date"
     };
-    let state = if config.is_enabled() { "on" } else { "off" };
-    print(&format!(
-        "{}: {what}, reporting is {state}\n",
-        file.display()
-    ))
+    let state = if config.is_enabled() {
+        "enabled"
+    } else {
+        "disabled"
+    };
+    print(&format!("{}: {what}, reporting {state}\n", file.display()))
 }
 
 fn print(text: &str) -> Result<Outcome, Error> {

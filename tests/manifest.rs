@@ -131,7 +131,7 @@ fn nothing_configured_is_the_chart_itself() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
     assert_eq!(Objects::of(&run.stdout), Objects::of(MANIFEST));
     let opt_out = format!(
-        "# Reporting is on. Turn it off: {}\n",
+        "# Reporting enabled. Turn it off: {}\n",
         opt_out_command("kube-system")
     );
     assert!(run.stdout.contains(&opt_out), "{}", run.stdout);
@@ -166,7 +166,7 @@ fn off_leaves_nothing_that_could_read_or_send() {
     assert!(
         manifest(&folder, &[])
             .stdout
-            .contains("# Reporting is off: the CronJob is suspended")
+            .contains("# Reporting disabled: the CronJob is suspended")
     );
 }
 
@@ -413,6 +413,57 @@ fn what_is_wrong_is_named_with_file_and_key() {
     }
 }
 
+/// An opt-out goes before everything else that is said, wherever it stands: a mistake beside it is
+/// told, and does not leave a manifest that reports in place.
+#[test]
+fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
+    let defaults = printed(OFF, &[]);
+    for (config, drop_in, told) in [
+        ("metrics-responder-enable: true", OFF, "unknown key"),
+        (OFF, "metrics-responder-config: {endpint: x}", "`endpint`"),
+        (
+            "metrics-responder-config: {enabled: false, schedule: hourly, spread: 1h}",
+            "",
+            "metrics-responder-config.schedule: five fields",
+        ),
+        (
+            "metrics-responder-config: {enabled: false, gracePeriod: 1d}",
+            "system-default-registry: https://x",
+            "metrics-responder-config.gracePeriod: a duration",
+        ),
+        ("metrics-responder-enabled: nope", OFF, "true or false"),
+    ] {
+        let folder = Folder::new();
+        folder.write("config.yaml", config);
+        folder.write("config.yaml.d/50.yaml", drop_in);
+        let run = manifest(&folder, &[]);
+        assert_eq!(run.code, Some(0), "{config}: {run:?}");
+        assert_eq!(Objects::of(&run.stdout), defaults, "{config}");
+        let (line, rest) = run.stderr.split_once('\n').unwrap();
+        assert_eq!(rest, "", "{config}: one line");
+        assert!(line.starts_with("metrics-responder: /"), "{line}");
+        assert!(line.contains(told), "{line}");
+        assert!(
+            line.ends_with("; ignored, since reporting is off"),
+            "{line}"
+        );
+    }
+    // Neither is an opt-out, and a mistake in the opt-out itself is none either.
+    for (config, drop_in) in [
+        (
+            OFF,
+            "metrics-responder-enabled: true\nmetrics-responder-config: {endpint: x}",
+        ),
+        ("metrics-responder-enabled: flase", ""),
+    ] {
+        let folder = Folder::new();
+        folder.write("config.yaml", config);
+        folder.write("config.yaml.d/50.yaml", drop_in);
+        let run = manifest(&folder, &[]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{config}");
+    }
+}
+
 #[test]
 fn a_configuration_that_cannot_be_read_is_named() {
     let folder = Folder::new();
@@ -553,7 +604,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn the_first_write_makes_the_folders_for_the_owner_alone() {
     let place = Place::new();
-    place.told(&place.write(), "written, reporting is on");
+    place.told(&place.write(), "written, reporting enabled");
     assert_eq!(Objects::of(&place.content()), Objects::of(MANIFEST));
     assert_eq!(
         (mode(&place.target), mode(place.target.parent().unwrap())),
@@ -567,7 +618,7 @@ fn the_same_content_is_not_written_again() {
     let place = Place::new();
     place.write();
     let before = fs::metadata(&place.target).unwrap();
-    place.told(&place.write(), "up to date, reporting is on");
+    place.told(&place.write(), "up to date, reporting enabled");
     let after = fs::metadata(&place.target).unwrap();
     assert_eq!(before.ino(), after.ino());
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());
@@ -580,7 +631,7 @@ fn new_content_takes_the_place_of_the_old_as_a_whole() {
     fs::set_permissions(&place.target, fs::Permissions::from_mode(0o644)).unwrap();
     let before = fs::metadata(&place.target).unwrap().ino();
     place.folder.write("config.yaml", OFF);
-    place.told(&place.write(), "written, reporting is off");
+    place.told(&place.write(), "written, reporting disabled");
     assert!(Objects::of(&place.content()).is_off());
     assert_ne!(fs::metadata(&place.target).unwrap().ino(), before);
     assert_eq!(mode(&place.target), 0o600);
@@ -702,13 +753,13 @@ fn a_link_is_replaced_and_what_it_leads_to_stays() {
     let elsewhere = place.folder.write("elsewhere.yaml", "mine");
     fs::create_dir_all(place.target.parent().unwrap()).unwrap();
     symlink(&elsewhere, &place.target).unwrap();
-    place.told(&place.write(), "written, reporting is on");
+    place.told(&place.write(), "written, reporting enabled");
     assert!(place.target.symlink_metadata().unwrap().is_file());
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
     // Also where it leads to the same content: RKE2 opens what it applies for writing.
     fs::rename(&place.target, &elsewhere).unwrap();
     symlink(&elsewhere, &place.target).unwrap();
-    place.told(&place.write(), "written, reporting is on");
+    place.told(&place.write(), "written, reporting enabled");
     assert!(place.target.symlink_metadata().unwrap().is_file());
 }
 
@@ -728,7 +779,7 @@ fn a_bare_name_is_written_into_the_present_folder() {
         .unwrap();
     assert_eq!(
         (run.status.code(), &*run.stdout),
-        (Some(0), &b"m.yaml: written, reporting is on\n"[..])
+        (Some(0), &b"m.yaml: written, reporting enabled\n"[..])
     );
     assert!(place.folder.path().join("m.yaml").is_file());
 }
@@ -760,7 +811,7 @@ fn leftovers_of_a_crash_do_no_harm() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let run = finish(command.spawn().unwrap());
-    place.told(&run, "written, reporting is off");
+    place.told(&run, "written, reporting disabled");
     assert!(Objects::of(&place.content()).is_off());
     // They are passed over: RKE2 applies neither dotfiles nor what does not end in .yaml.
     let left: Vec<_> = place

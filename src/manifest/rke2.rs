@@ -28,8 +28,10 @@ const PLACES: [(&str, &str); 2] = [
 ];
 
 /// What a configuration means for the manifest.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Debug, Default)]
 pub struct Rke2Config {
+    /// The first mistake in our keys.
+    mistake: Option<Error>,
     /// `metrics-responder-enabled`
     enabled: Option<bool>,
     /// `metrics-responder-config`: the keys of the ConfigMap's file.
@@ -96,26 +98,48 @@ impl Rke2Config {
         Ok(config)
     }
 
-    /// Adds what one file says.
+    /// Adds what one file says. A mistake in our keys is kept until it is known whether it matters.
     pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
-        let entries: Option<OwnKeys> =
+        let keys: Option<OwnKeys> =
             serde_yaml::from_slice(text).map_err(|e| Error::config(file, e))?;
-        for (key, value) in entries.into_iter().flat_map(|OwnKeys(entries)| entries) {
+        for (key, value) in keys.into_iter().flat_map(|OwnKeys(keys)| keys) {
             let place = format!("{file}: {key}");
-            match key.trim_end_matches('+') {
-                "metrics-responder-enabled" => self.enabled = Some(flag(&place, &value)?),
-                "metrics-responder-config" => self.configure(&place, value, key.ends_with('+'))?,
-                REGISTRY => {
-                    self.registry = registry(&value).map_err(|e| Error::config(place, e))?;
+            let result = match key.trim_end_matches('+') {
+                "metrics-responder-enabled" => {
+                    flag(&place, &value).map(|on| self.enabled = Some(on))
                 }
+                "metrics-responder-config" => self.configure(&place, value, key.ends_with('+')),
+                REGISTRY => registry(&value)
+                    .map(|registry| self.registry = registry)
+                    .map_err(|e| Error::config(place, e)),
                 _ => {
                     let expected =
                         "metrics-responder-enabled or metrics-responder-config is expected";
-                    return Err(Error::config(place, format!("unknown key, {expected}")));
+                    Err(Error::config(place, format!("unknown key, {expected}")))
                 }
+            };
+            if let Err(mistake) = result {
+                self.mistake.get_or_insert(mistake);
             }
         }
         Ok(())
+    }
+
+    /// The whole configuration, with a mistake that does not matter because reporting is off: an
+    /// opt-out goes before everything else here too. The keys are then the defaults.
+    pub fn judged(mut self) -> Result<(Self, Option<Error>), Error> {
+        match self.mistake.take() {
+            Some(mistake) if self.is_enabled() => Err(mistake),
+            Some(mistake) => {
+                let disabled = Self {
+                    enabled: Some(false),
+                    registry: self.registry,
+                    ..Self::default()
+                };
+                Ok((disabled, Some(mistake)))
+            }
+            None => Ok((self, None)),
+        }
     }
 
     /// Whether the manifest reports. Either key turns it off.
@@ -147,11 +171,13 @@ impl Rke2Config {
         if !add {
             (self.keys, self.schedule) = (Mapping::new(), None);
         }
-        if let Some(value) = keys.shift_remove("schedule") {
+        // What is wrong besides does not take back an `enabled: false`.
+        let schedule_key = keys.shift_remove("schedule");
+        self.keys.extend(keys);
+        if let Some(value) = schedule_key {
             self.schedule =
                 Some(schedule(&value).map_err(|e| Error::config(format!("{place}.schedule"), e))?);
         }
-        self.keys.extend(keys);
         self.judge(place)
     }
 
@@ -159,7 +185,10 @@ impl Rke2Config {
     fn judge(&self, place: &str) -> Result<(), Error> {
         let file = serde_yaml::to_string(&self.keys);
         let keys = file.and_then(|file| Keys::parse(file.as_bytes()));
-        let keys = keys.map_err(|e| Error::config(place, e))?;
+        // Beside these keys there is `schedule`.
+        let keys = keys.map_err(|e| {
+            Error::config(place, e.to_string().replacen("of `", "of `schedule`, `", 1))
+        })?;
         if let Some(value) = self.keys.get("enabled") {
             flag(&format!("{place}.enabled"), value)?;
         }

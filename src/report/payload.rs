@@ -27,12 +27,12 @@ pub const FIELDS: [Field; 8] = [
     Field {
         key: "appVersion",
         read_from: "GET /version",
-        not_personal: "the same for all who installed that release",
+        not_personal: "a version, as its builder named it",
     },
     Field {
         key: "kubernetesVersion",
         read_from: "GET /version",
-        not_personal: "the same for all who run that Kubernetes",
+        not_personal: "a version, as its builder named it",
     },
     Field {
         key: "clusteruuid",
@@ -70,8 +70,8 @@ pub const FIELDS: [Field; 8] = [
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Payload<'a> {
-    /// The version of the distribution, `v1.36.2+rke2r1`: which builds are in use. The same for
-    /// everybody who installed that release.
+    /// The version of the distribution, `v1.36.2+rke2r1`, as its builder named it: which builds are
+    /// in use.
     app_version: &'a str,
     extra_tag_info: Tags<'a>,
     extra_field_info: Fields,
