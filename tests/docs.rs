@@ -278,6 +278,31 @@ fn the_changelog_knows_this_version() {
     assert!(read(".github/CHANGELOG.md").contains(heading));
 }
 
+/// Every image, file and tag of ours in a document is of this version.
+#[test]
+fn the_documents_name_this_version() {
+    let ours = [
+        "rke2-metrics-responder:v",
+        "rke2-metrics-responder-",
+        "tags/v",
+        "tag=v",
+        "tag `v",
+        "  - version: ",
+    ];
+    let documents = read("deploy/README.md") + &read(".github/SECURITY.md");
+    let after = ours
+        .iter()
+        .flat_map(|before| documents.split(before).skip(1));
+    let named: Vec<_> = after
+        .filter(|after| after.starts_with(|c: char| c.is_ascii_digit()))
+        .collect();
+    assert!(named.len() > 6, "{named:?}");
+    for after in named {
+        // rancher/rke2-charts append the number of the packaging: `0.2.001`.
+        assert!(after.starts_with(env!("CARGO_PKG_VERSION")), "{after:.20}");
+    }
+}
+
 /// Every request of the README's table is one that the program makes, and the other way round.
 #[test]
 fn the_requests_of_the_readme_are_those_of_the_program() {
