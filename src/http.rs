@@ -4,6 +4,8 @@
 
 use std::borrow::Cow;
 use std::io::{self, Read};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +15,14 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{CertificateError, RootCertStore};
+use ureq::config::Config;
+use ureq::http::Uri;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{
+    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
+    TcpConnector, Transport,
+};
 use ureq::{Agent, Body, Proxy};
 
 use crate::error::Error;
@@ -33,7 +42,8 @@ pub(crate) struct Client {
     agent: Agent,
     budget: Duration,
     deadline: Instant,
-    proxied: bool,
+    /// For a request through a proxy.
+    tunnel: Option<Tunnel>,
 }
 
 impl Client {
@@ -65,8 +75,8 @@ impl Client {
             .client_cert(identity)
             .unversioned_rustls_crypto_provider(provider())
             .build();
-        let proxied = proxy.is_some();
-        let agent = Agent::config_builder()
+        let tunnel = proxy.is_some().then(Tunnel::default);
+        let config = Agent::config_builder()
             .tls_config(tls)
             // Also where there is none: by default ureq takes a proxy from the environment.
             .proxy(proxy)
@@ -79,13 +89,18 @@ impl Client {
             .input_buffer_size(BUFFER)
             .output_buffer_size(BUFFER)
             .max_response_header_size(MAX_HEADERS)
-            .build()
-            .new_agent();
+            .build();
+        // ureq's own chain, and the notice between its links.
+        let connector =
+            ().chain(ConnectProxyConnector::default())
+                .chain(tunnel.clone().unwrap_or_default())
+                .chain(TcpConnector::default())
+                .chain(RustlsConnector::default());
         Self {
-            agent,
+            agent: Agent::with_parts(config, connector, Lookup),
             budget,
             deadline: Instant::now() + budget,
-            proxied,
+            tunnel,
         }
     }
 
@@ -111,7 +126,7 @@ impl Client {
             .header("Content-Type", "application/json");
         let left = self.left();
         let request = request.config().timeout_global(Some(left)).build();
-        let answer = if self.proxied {
+        let answer = if self.tunnel.is_some() {
             // ureq restarts its time-out at each byte of a proxy's answer to CONNECT, so the
             // deadline is kept from another thread. The thread left behind ends with the program.
             let body = body.to_vec();
@@ -132,21 +147,20 @@ impl Client {
     }
 
     fn failure(&self, error: ureq::Error) -> Failure {
-        match error {
+        let failure = match error {
             ureq::Error::Timeout(_) => {
                 Failure::NoAnswer(format!("no answer within {:?}", self.budget).into())
             }
             ureq::Error::Io(e) => match e.get_ref().and_then(|e| e.downcast_ref()) {
                 Some(e) => tls_failure(e),
-                None => Failure::NoAnswer(self.io_reason(&e)),
+                None => Failure::NoAnswer(io_reason(&e)),
             },
             ureq::Error::Rustls(e) => tls_failure(&e),
-            ureq::Error::HostNotFound => {
-                Failure::NoAnswer(self.host("the host name has no address"))
-            }
-            // ureq's own words and the status of the proxy; nothing else of its answer.
+            ureq::Error::HostNotFound => Failure::NoAnswer("the host name has no address".into()),
+            // ureq's own words and the status of the proxy, nothing else of its answer.
             ureq::Error::ConnectProxyFailed(e) => {
-                Failure::NoAnswer(format!("the proxy opens no tunnel: {e}").into())
+                let reason = e.split('/').next().unwrap_or_default();
+                Failure::NoAnswer(format!("no tunnel: {reason}").into())
             }
             ureq::Error::BodyExceedsLimit(limit) => {
                 Failure::Invalid(format!("the answer is larger than {limit} bytes").into())
@@ -157,33 +171,91 @@ impl Client {
             ureq::Error::Protocol(_) => Failure::Invalid("not HTTP/1.1".into()),
             ureq::Error::Tls(e) => Failure::Invalid(e.into()),
             _ => Failure::Invalid("the request failed".into()),
+        };
+        match &self.tunnel {
+            Some(tunnel) if !tunnel.stands() => failure.of_the_proxy(),
+            _ => failure,
         }
     }
+}
 
-    /// The operating system's words for its own errors; of anything else only the kind.
-    fn io_reason(&self, error: &io::Error) -> Cow<'static, str> {
-        if error.raw_os_error().is_some() {
-            return self.host(&error.to_string());
-        }
-        match error.kind() {
-            io::ErrorKind::UnexpectedEof => "the connection was closed early".into(),
-            io::ErrorKind::InvalidData => "the peer does not speak TLS".into(),
-            // An error of the resolver has neither a number nor a kind of its own.
-            _ if error.to_string().starts_with("failed to lookup") => {
-                self.host("the host name does not resolve")
-            }
-            _ => "the connection failed".into(),
-        }
+/// The operating system's words for its own errors; of anything else only the kind.
+fn io_reason(error: &io::Error) -> Cow<'static, str> {
+    if error.raw_os_error().is_some() {
+        return error.to_string().into();
     }
+    let reason = match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the connection was closed early",
+        io::ErrorKind::InvalidData => "the peer does not speak TLS",
+        // An error of the resolver has neither a number nor a kind of its own.
+        _ if error.to_string().starts_with("failed to lookup") => "the host name does not resolve",
+        _ => "the connection failed",
+    };
+    reason.into()
+}
 
-    /// Names whose fault it is: through a proxy, this machine resolves and connects to nothing
-    /// else.
-    fn host(&self, reason: &str) -> Cow<'static, str> {
-        if self.proxied {
-            format!("the proxy: {reason}").into()
+/// Notices that a proxy has opened its tunnel: what fails before is the fault of the proxy.
+#[derive(Clone, Debug, Default)]
+struct Tunnel(Arc<AtomicBool>);
+
+impl Tunnel {
+    fn stands(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl<In: Transport> Connector<In> for Tunnel {
+    type Out = In;
+
+    /// Behind the link that opens tunnels, only a tunnel is connected already.
+    fn connect(
+        &self,
+        _: &ConnectionDetails,
+        connected: Option<In>,
+    ) -> Result<Option<In>, ureq::Error> {
+        self.0.fetch_or(connected.is_some(), Ordering::Relaxed);
+        Ok(connected)
+    }
+}
+
+/// As many addresses as ureq takes.
+const MAX_ADDRESSES: usize = 16;
+
+/// Name to addresses. ureq's own resolver starts a thread for an address too, and panics where
+/// there can be none.
+#[derive(Debug)]
+struct Lookup;
+
+impl Resolver for Lookup {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        _: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
+        let default_port = if uri.scheme_str() == Some("http") {
+            80
         } else {
-            reason.to_owned().into()
+            443
+        };
+        let port = uri.port_u16().unwrap_or(default_port);
+        let found = if let Ok(ip) = host.parse::<IpAddr>() {
+            vec![SocketAddr::new(ip, port)]
+        } else {
+            let name = (host.to_owned(), port);
+            within(*timeout.after, move || {
+                Ok(name.to_socket_addrs()?.take(MAX_ADDRESSES).collect())
+            })?
+        };
+        let mut addresses = self.empty();
+        for address in found {
+            addresses.push(address);
         }
+        if addresses.is_empty() {
+            return Err(ureq::Error::HostNotFound);
+        }
+        Ok(addresses)
     }
 }
 
@@ -211,17 +283,35 @@ pub(crate) enum Failure {
     /// No connection, or it broke or timed out.
     NoAnswer(Cow<'static, str>),
     /// The certificate chains to no trusted root.
-    UnknownIssuer,
+    UnknownIssuer(Cow<'static, str>),
+    /// The certificate cannot be trusted for another reason.
+    Certificate(Cow<'static, str>),
     /// The peer answered, but not as it should: TLS, HTTP or its size is wrong.
     Invalid(Cow<'static, str>),
 }
 
 impl Failure {
+    pub(crate) fn unknown_issuer() -> Self {
+        Self::UnknownIssuer("the certificate is of an unknown authority".into())
+    }
+
     /// The reason, for a log line.
     pub(crate) fn reason(self) -> Cow<'static, str> {
         match self {
-            Self::NoAnswer(reason) | Self::Invalid(reason) => reason,
-            Self::UnknownIssuer => "the certificate is of an unknown authority".into(),
+            Self::NoAnswer(reason)
+            | Self::UnknownIssuer(reason)
+            | Self::Certificate(reason)
+            | Self::Invalid(reason) => reason,
+        }
+    }
+
+    fn of_the_proxy(self) -> Self {
+        let name = |reason| format!("the proxy: {reason}").into();
+        match self {
+            Self::NoAnswer(reason) => Self::NoAnswer(name(reason)),
+            Self::UnknownIssuer(reason) => Self::UnknownIssuer(name(reason)),
+            Self::Certificate(reason) => Self::Certificate(name(reason)),
+            Self::Invalid(reason) => Self::Invalid(name(reason)),
         }
     }
 
@@ -234,7 +324,9 @@ impl Failure {
                 path,
                 reason: reason.into(),
             },
-            Self::UnknownIssuer | Self::Invalid(_) => Error::answer(&path, self.reason()),
+            Self::UnknownIssuer(_) | Self::Certificate(_) | Self::Invalid(_) => {
+                Error::answer(&path, self.reason())
+            }
         }
     }
 }
@@ -293,9 +385,9 @@ fn tls_failure(error: &rustls::Error) -> Failure {
     Failure::Invalid(match error {
         // An authority that was replaced by another of the same name shows only in the signature.
         InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            return Failure::UnknownIssuer;
+            return Failure::unknown_issuer();
         }
-        InvalidCertificate(e) => certificate_reason(e).into(),
+        InvalidCertificate(e) => return Failure::Certificate(certificate_reason(e).into()),
         AlertReceived(alert) => format!("the peer ended TLS: {alert:?}").into(),
         InvalidMessage(_) => "the peer does not speak TLS".into(),
         PeerIncompatible(_) => "no TLS version or cipher in common".into(),

@@ -62,19 +62,21 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
 fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response), Failure> {
     let url = target.endpoint.to_string();
     let mut left = target.timeout;
-    let mut result = Err(Failure::UnknownIssuer);
+    let mut refused = None;
     for roots in &target.roots {
-        let started = Instant::now();
         let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
+        let started = Instant::now();
         let client = Client::endpoint(roots.clone(), proxy, left);
-        result = client.post(&url, report).map(|response| (client, response));
-        // Any other failure would be the same with the next roots.
-        if !matches!(result, Err(Failure::UnknownIssuer)) {
-            break;
+        match client.post(&url, report) {
+            // Of two reasons, that of the roots which do know the certificate's authority.
+            Err(e @ Failure::UnknownIssuer(_)) => refused = refused.or(Some(e)),
+            Err(e @ Failure::Certificate(_)) => refused = Some(e),
+            // Any other failure would be the same with the next roots.
+            result => return result.map(|response| (client, response)),
         }
         left = left.saturating_sub(started.elapsed());
     }
-    result
+    Err(refused.unwrap_or_else(Failure::unknown_issuer))
 }
 
 /// Tells the reply of an upgrade-responder from that of a captive portal. The versions in it are

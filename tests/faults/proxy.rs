@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use crate::row::Outcome::{NotSent, Sent, Usage};
-use crate::row::{Row, TIMED_OUT, UNKNOWN_AUTHORITY, row};
+use crate::row::{Row, row};
 use crate::support::pki::Authority;
 use crate::support::server::{Server, answer, closed_port, stall};
 
@@ -36,11 +36,13 @@ fn connections() -> Vec<Row> {
             .proxy(|c| c.raw().read_exact(&mut [0; 10]))
             .gives(NotSent("the proxy: Connection reset")),
         row("it hangs up").proxy_answers(|_| Ok(())).gives(NotSent(
-            "the proxy opens no tunnel: proxy server did not respond",
+            "the proxy: no tunnel: proxy server did not respond",
         )),
         row("it speaks TLS that is not trusted")
             .proxy_tls(|_| Authority::new().server())
-            .gives(NotSent(UNKNOWN_AUTHORITY)),
+            .gives(NotSent(
+                "the proxy: the certificate is of an unknown authority",
+            )),
     ]
 }
 
@@ -50,18 +52,14 @@ fn answers() -> Vec<Row> {
     vec![
         row("it wants credentials")
             .proxy_replies("HTTP/1.1 407 acme-canary\r\nContent-Length: 0\r\n\r\n")
-            .gives(NotSent(
-                "the proxy opens no tunnel: proxy server responded 407",
-            )),
+            .gives(NotSent("the proxy: no tunnel: proxy server responded 407")),
         row("it refuses")
             .proxy_replies(answer(403, "acme-canary"))
-            .gives(NotSent(
-                "the proxy opens no tunnel: proxy server responded 403",
-            )),
+            .gives(NotSent("the proxy: no tunnel: proxy server responded 403")),
         row("it never answers")
             .short()
             .proxy_answers(|_| stall())
-            .gives(NotSent(TIMED_OUT)),
+            .gives(NotSent("the proxy: no answer within 2s")),
         row("it answers byte by byte")
             .short()
             .proxy_answers(|c| c.drip(&[b'x'; 100], SLOWLY))
@@ -69,7 +67,10 @@ fn answers() -> Vec<Row> {
         row("it answers header by header, slowly")
             .short()
             .proxy_answers(|c| c.drip(HEADERS, SLOWLY))
-            .gives(NotSent(TIMED_OUT)),
+            .gives(NotSent("the proxy: no answer within 2s")),
+        row("it does not speak HTTP")
+            .proxy_replies("acme-canary acme-canary\r\n\r\n")
+            .gives(NotSent("the proxy: not HTTP/1.1")),
     ]
 }
 
@@ -78,27 +79,27 @@ fn tunnels() -> Vec<Row> {
     vec![
         row("its tunnel is garbage")
             .proxy_replies([OPEN, "acme-canary acme-canary"].concat())
-            .gives(NotSent("the peer does not speak TLS")),
+            .gives(NotSent("v1: the peer does not speak TLS")),
         row("its tunnel leads nowhere")
             .short()
             .proxy_answers(|c| {
                 c.write(OPEN.as_bytes())?;
                 stall()
             })
-            .gives(NotSent(TIMED_OUT)),
+            .gives(NotSent("v1: no answer within 2s")),
         row("its tunnel is reset")
             .proxy_answers(|c| {
                 c.write(OPEN.as_bytes())?;
                 c.raw().read_exact(&mut [0; 50])
             })
-            .gives(NotSent("Connection reset")),
+            .gives(NotSent("v1: Connection reset")),
         row("it opens TLS with its own authority")
             .proxy_answers(|c| {
                 let impostor = Server::accepting(Some(Authority::new().server()));
                 c.write(OPEN.as_bytes())?;
                 c.tunnel(impostor.port)
             })
-            .gives(NotSent(UNKNOWN_AUTHORITY)),
+            .gives(NotSent("v1: the certificate is of an unknown authority")),
     ]
 }
 
