@@ -91,7 +91,7 @@ mod tests {
 
         for (json, expected) in [
             (&b"\"secret\""[..], "unexpected JSON at line 1, column 8"),
-            (b"[[]]", "unexpected JSON at line 1, column 1"),
+            (b"[[]]", "unexpected JSON at line 1, column 2"),
             (
                 b"{\"versions\":\"secret\"}",
                 "unexpected JSON at line 1, column 20",

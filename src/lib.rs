@@ -18,6 +18,7 @@ mod error;
 mod http;
 mod json;
 mod log;
+mod yaml;
 
 pub use error::Error;
 pub use log::Log;

@@ -9,7 +9,7 @@ use ureq::http::uri::Authority;
 /// Reads an absolute URL, without what could be a secret and what means nothing in a POST. It may
 /// be http only to this machine, or where `allowHttp` says so.
 pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
-    let expected = || format!("an https URL is expected, not {:?}", without_userinfo(url));
+    let expected = || format!("an https URL is expected, not {:?}", quotable(url));
     if url.contains('#') {
         return Err(expected());
     }
@@ -32,16 +32,20 @@ pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
     }
 }
 
-/// What may be quoted of a URL that is refused.
-fn without_userinfo(url: &str) -> &str {
-    url.rsplit_once('@').map_or(url, |(_, rest)| rest)
+/// What may be quoted of a URL that is refused: neither a password nor a query, which may be a key.
+fn quotable(url: &str) -> &str {
+    let url = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
+    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Whether this host, with or without the brackets of an IPv6 address, is this machine by its name
 /// or address.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse()
+            .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 /// Whether an authority has a host and, where there is a colon behind it, a port.
@@ -74,6 +78,7 @@ mod tests {
             ("http://localhost:8314/v1", false, true),
             ("http://127.0.0.2", false, true),
             ("http://[::1]:1", false, true),
+            ("http://[::ffff:127.0.0.1]:1", false, true),
             ("http://localhost.evil", false, false),
             ("", true, false),
             ("a", true, false),
@@ -100,7 +105,18 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_url_is_quoted_without_its_password() {
+    fn a_refused_url_is_quoted_without_its_secrets() {
+        for url in [
+            "htps://host/p?key=acme-canary",
+            "https://host:99999/p?acme-canary",
+            "https://host/#acme-canary",
+        ] {
+            let error = parse(url, false).unwrap_err();
+            assert!(
+                error.contains("not \"ht") && !error.contains("acme-canary"),
+                "{error}"
+            );
+        }
         let error = parse("ftp://user:acme-canary@host/path", false).unwrap_err();
         assert_eq!(error, "a URL without user and password is expected");
         let error = parse("acme-canary:acme canary@host name", false).unwrap_err();

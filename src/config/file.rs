@@ -10,8 +10,9 @@ use crate::error::Error;
 /// Where the manifest mounts the ConfigMap.
 pub(crate) const DEFAULT_FILE: &str = "/etc/metrics-responder/config.yaml";
 
-/// The keys fill a few hundred bytes.
-const MAX_FILE: usize = 64 << 10;
+/// The keys fill a few hundred bytes. The YAML parser gets no more, since a small file of the wrong
+/// kind can cost it seconds and many megabytes.
+pub(super) const MAX_FILE: usize = 64 << 10;
 
 /// A ConfigMap holds no more. So much is read, because an opt-out also counts in a file that is too
 /// large.

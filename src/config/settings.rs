@@ -9,7 +9,7 @@ use ureq::http::Uri;
 use super::env::Env;
 use super::{duration, endpoint};
 use crate::error::Error;
-use crate::json::object::Object;
+use crate::yaml;
 
 /// Neither a wait nor a time-out of more than a day means anything for a job that runs three times
 /// a day.
@@ -37,10 +37,8 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    pub(crate) fn parse(yaml: &[u8]) -> Result<Self, serde_yaml::Error> {
-        // An empty document is null.
-        let keys: Option<Object<Self>> = serde_yaml::from_slice(yaml)?;
-        Ok(keys.map(|Object(keys)| keys).unwrap_or_default())
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, serde_yaml::Error> {
+        Ok(yaml::read(text)?.unwrap_or_default())
     }
 }
 

@@ -6,10 +6,10 @@
 use serde::Deserialize;
 
 use super::env::Env;
-use super::file::File;
+use super::file::{File, MAX_FILE};
 use super::settings::{QUOTES, on_or_off};
 use crate::error::Error;
-use crate::json::object::Object;
+use crate::yaml;
 
 /// Whether reporting is on, with the setting that says so.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -27,16 +27,13 @@ pub enum Switch {
 }
 
 /// The documented opt-out.
+///
+/// The pod takes its environment also from this ConfigMap of the admin's own. No installer owns it,
+/// so nothing that is installed, upgraded or deleted takes the setting back.
 pub fn opt_out_command(namespace: &str) -> String {
-    override_command(namespace, "METRICS_RESPONDER_ENABLED=false")
-}
-
-/// Sets a variable of the pod in a ConfigMap of the admin's own, from which the manifest takes the
-/// environment. No installer owns it, so nothing that is installed, upgraded or deleted takes the
-/// setting back.
-pub(crate) fn override_command(namespace: &str, variable: &str) -> String {
     format!(
-        "kubectl -n {namespace} create configmap rke2-metrics-responder-override --from-literal={variable}"
+        "kubectl -n {namespace} create configmap rke2-metrics-responder-override \
+         --from-literal=METRICS_RESPONDER_ENABLED=false"
     )
 }
 
@@ -90,34 +87,42 @@ fn in_file(file: &File) -> Result<Option<bool>, Error> {
     let Ok(text) = &file.text else {
         return Ok(None);
     };
-    let text = String::from_utf8_lossy(text);
-    let understood = match serde_yaml::from_str::<Option<Object<Enabled>>>(&text) {
-        Ok(Some(Object(Enabled { enabled }))) => enabled.map(|word| on_or_off(&word)).transpose(),
-        Ok(None) => Ok(None),
+    let understood = match (text.len() <= MAX_FILE).then(|| yaml::read(text)) {
+        Some(Ok(Some(Enabled { enabled }))) => enabled.map(|word| on_or_off(&word)).transpose(),
+        Some(Ok(None)) => Ok(None),
         // What is wrong with the file is told when the rest of it is judged.
-        Err(_) if !says_off(&text) => Ok(None),
-        Err(_) => Ok(Some(false)),
+        None | Some(Err(_)) => Ok(says_off(text).then_some(false)),
     };
     match understood {
-        Err(_) if says_off(&text) => Ok(Some(false)),
+        Err(_) if says_off(text) => Ok(Some(false)),
         understood => understood.map_err(|reason| Error::config(file.place("enabled"), reason)),
     }
 }
 
-/// Whether a line, or a part of a flow mapping, says `enabled: false`.
-fn says_off(text: &str) -> bool {
-    let without_comment = |line| match str::find(line, " #") {
-        Some(comment) => &line[..comment],
-        None => line,
-    };
-    let mut entries = text
-        .lines()
-        .map(without_comment)
-        .flat_map(|line| line.split(['{', ',', '}']));
-    entries.any(|entry| {
-        let (key, word) = entry.split_once(':').unwrap_or((entry, ""));
-        key.trim().trim_matches(QUOTES) == "enabled" && on_or_off(word) == Ok(false)
+/// Whether a file that is not understood says `enabled: false` somewhere, in whatever notation.
+fn says_off(text: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(text);
+    let mut before = ["", ""];
+    text.split(['\n', '\r']).flat_map(words).any(|word| {
+        let off = before == ["enabled", ":"] && on_or_off(word) == Ok(false);
+        before = [before[1], word];
+        off
     })
+}
+
+/// The words and the colons of a line, without what YAML may have around a word: brackets, quotes,
+/// a comment behind it, and before it a mark, a tag or an anchor.
+fn words(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| c.is_whitespace() || "{},".contains(c));
+    let words = words.take_while(|word| !word.starts_with('#'));
+    let words = words.filter(|word| !word.starts_with(['?', '&', '!', '|', '>']));
+    let parts = words.flat_map(|word| word.split_inclusive(':'));
+    let parts = parts.flat_map(|part| match part.strip_suffix(':') {
+        Some(word) => [word, ":"],
+        None => [part, ""],
+    });
+    let bare = parts.map(|part| part.trim_matches(QUOTES));
+    bare.filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -220,6 +225,13 @@ mod tests {
             b"endpoint: \xff\xfe\nenabled: false",
             b"enabled: false\nenabled: [",
             b"enabled: false\n  and so on",
+            b"enabled:\n  false\nx: [",
+            b"enabled: |-\n  false\nx: [",
+            b"? enabled\n: false\nx: [",
+            b"x enabled: false\t# as asked\n\t",
+            b"enabled: &a !!bool false\nx: [",
+            b"enabled: true\renabled: ' off '\rx: [",
+            b"- enabled: false",
         ] {
             let text = String::from_utf8_lossy(yaml);
             assert_eq!(find(yaml, &[]), off("c.yaml: enabled"), "{text}");
@@ -236,7 +248,7 @@ mod tests {
             "disabled: false\n\tx",
             "enabled\n\tx",
             "a: {enabled: false}",
-            "- enabled: false",
+            "enabled: true\nenabled: true",
         ] {
             assert!(
                 matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })),

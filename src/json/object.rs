@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::value::MapAccessDeserializer;
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::de::{DeserializeOwned, Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
 /// A struct that is written as a mapping.
@@ -14,7 +14,8 @@ pub(crate) struct Object<T>(pub T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(OnlyMap(PhantomData))
+        // Not `deserialize_map`: YAML's error for a text would quote it.
+        deserializer.deserialize_any(OnlyMap(PhantomData))
     }
 }
 
@@ -25,6 +26,10 @@ impl<'de, T: DeserializeOwned> Visitor<'de> for OnlyMap<T> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a mapping of keys to values")
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Object<T>, E> {
+        Err(E::invalid_type(Unexpected::Other("a text"), &self))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Object<T>, A::Error> {

@@ -15,8 +15,7 @@ use ureq::tls::{ClientCert, RootCerts};
 use super::{Access, Token};
 use crate::config::endpoint::is_loopback;
 use crate::error::Error;
-use crate::json::object::Object;
-use crate::{config, http};
+use crate::{config, http, yaml};
 
 /// Kubeconfigs of hundreds of clusters are smaller.
 const MAX_FILE: u64 = 1 << 20;
@@ -35,19 +34,17 @@ pub fn from_text(text: &[u8], folder: &Path) -> Result<Access, String> {
 }
 
 fn parse(text: &[u8]) -> Result<Kubeconfig, String> {
-    let kubeconfig: Result<Object<Kubeconfig>, _> = serde_yaml::from_slice(text);
-    kubeconfig
-        .map(|Object(kubeconfig)| kubeconfig)
-        .map_err(|e| {
-            // The text of the error may quote a token: keep only the position.
-            let place = e.location().map_or_else(String::new, |place| {
-                format!(" at line {}, column {}", place.line(), place.column())
-            });
-            format!("not a kubeconfig{place}")
-        })
+    let kubeconfig: Result<Option<_>, _> = yaml::read_first(text);
+    kubeconfig.map(Option::unwrap_or_default).map_err(|e| {
+        // The text of the error may quote a token: keep only the position.
+        let place = e.location().map_or_else(String::new, |place| {
+            format!(" at line {}, column {}", place.line(), place.column())
+        });
+        format!("not a kubeconfig{place}")
+    })
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Kubeconfig {
     current_context: Option<String>,
@@ -103,9 +100,12 @@ struct User {
     token_file: Option<String>,
     exec: Option<IgnoredAny>,
     auth_provider: Option<IgnoredAny>,
-    username: Option<IgnoredAny>,
-    password: Option<IgnoredAny>,
-    r#as: Option<IgnoredAny>,
+    username: Option<String>,
+    password: Option<String>,
+    r#as: Option<String>,
+    as_uid: Option<String>,
+    as_groups: Option<IgnoredAny>,
+    as_user_extra: Option<IgnoredAny>,
 }
 
 /// The cluster and the user of the current context.
@@ -162,9 +162,12 @@ impl Current {
             ("proxy-url", is_set(cluster.proxy_url.as_deref())),
             ("exec", user.exec.is_some()),
             ("auth-provider", user.auth_provider.is_some()),
-            ("username", user.username.is_some()),
-            ("password", user.password.is_some()),
-            ("as", user.r#as.is_some()),
+            ("username", is_set(user.username.as_deref())),
+            ("password", is_set(user.password.as_deref())),
+            ("as", is_set(user.r#as.as_deref())),
+            ("as-uid", is_set(user.as_uid.as_deref())),
+            ("as-groups", user.as_groups.is_some()),
+            ("as-user-extra", user.as_user_extra.is_some()),
         ])?;
         let server = server(cluster.server.as_deref().unwrap_or_default())?;
         Ok(Access {
@@ -316,6 +319,14 @@ mod tests {
     }
 
     #[test]
+    fn an_empty_value_is_none() {
+        let user = "token: '', tokenFile: '', username: '', password: '', as: '', as-groups: null";
+        let cluster = "server: 'https://a', proxy-url: '', insecure-skip-tls-verify: false";
+        let access = open(&kubeconfig(cluster, user)).unwrap();
+        assert!(access.token.is_none() && access.identity.is_none());
+    }
+
+    #[test]
     fn what_is_not_supported_is_refused_by_name() {
         for (cluster, user, key) in [
             (
@@ -328,7 +339,11 @@ mod tests {
             ("", "exec: {command: x}", "exec"),
             ("", "auth-provider: {name: x}", "auth-provider"),
             ("", "username: x", "username"),
+            ("", "password: x", "password"),
             ("", "as: x", "as"),
+            ("", "as-uid: x", "as-uid"),
+            ("", "as-groups: [x]", "as-groups"),
+            ("", "as-user-extra: {x: [y]}", "as-user-extra"),
             (
                 "certificate-authority-data: '!'",
                 "",

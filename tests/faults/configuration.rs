@@ -29,7 +29,11 @@ fn keys() -> Vec<Row> {
     let wrong = [
         ("a tab", "\tspread: 1s\n", ""),
         ("a list", "- spread\n", "invalid type: sequence"),
-        ("a word", "enabled\n", "invalid type: string"),
+        (
+            "a word",
+            "enabled\n",
+            "invalid type: a text, expected a mapping",
+        ),
         ("a duplicate key", "spread: 1s\nspread: 2s\n", "duplicate"),
         (
             "two documents",
