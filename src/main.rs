@@ -1,6 +1,5 @@
 //! `metrics-responder`: tells what came of a run, by its exit status and in the log.
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use metrics_responder::{Log, Outcome, run};
@@ -54,10 +53,7 @@ fn tell(outcome: &Outcome) {
             &[("reason", Some(reason)), ("through", *through)],
         ),
         Outcome::Printed => {}
-        // A person is at the other end. A closed standard error is no reason to fail.
-        Outcome::Refused(error) => {
-            let _ = writeln!(std::io::stderr(), "metrics-responder: {error}");
-        }
+        Outcome::Refused(error) => say_one("nothing was done", "reason", error),
         Outcome::Unprinted(error) => say_one("there is no report to print", "reason", error),
         Outcome::Young {
             begins,

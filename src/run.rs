@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::args::{self, Args, Cluster, Options, Preview};
 use crate::config::env::Env;
 use crate::config::file::File;
-use crate::config::switch::{Switch, opt_out_command, override_command};
+use crate::config::switch::{Switch, opt_out_command};
 use crate::config::{Config, DEFAULT_ENDPOINT, duration};
 use crate::error::Error;
 use crate::kube::timestamp::Timestamp;
@@ -129,7 +129,10 @@ fn send(
         return Ok(Outcome::Young {
             begins: begins.to_string(),
             by: config.grace_period.origin.clone(),
-            send_at_once: override_command(&namespace, "METRICS_RESPONDER_GRACE_PERIOD=0s"),
+            // Not by the override, which the opt-out could then no longer create.
+            send_at_once: format!(
+                "kubectl -n {namespace} set env cronjob/rke2-metrics-responder METRICS_RESPONDER_GRACE_PERIOD=0s"
+            ),
             turn_off: opt_out_command(&namespace),
         });
     }
@@ -139,10 +142,14 @@ fn send(
     let wait = spread::wait(&facts.kube_system.uid, config.spread);
     if !wait.is_zero() {
         pause(wait, &namespace, options.log());
-        // An opt-out made during the wait still counts. The environment cannot have changed.
-        if let Switch::Off { by } = Switch::find(&File::read(file), env)? {
+        // An opt-out made during the wait still counts, and a mistake stops the run, as before it.
+        // The environment cannot have changed.
+        let file = File::read(file);
+        let switch = Switch::find(&file, env)?;
+        if let Switch::Off { by } = switch {
             return Ok(Outcome::Disabled { by });
         }
+        Config::load(file, switch, env, options.endpoint.as_deref())?;
     }
     let without_cni = facts.cni.err().map(|error| error.to_string());
     Ok(post(&payload, without_cni, &namespace, config, options))
@@ -273,10 +280,8 @@ fn manifest(args: &args::Manifest) -> Result<Outcome, Error> {
     let (config, mistake) = config.judged()?;
     if let Some(mistake) = mistake {
         // Told, but no reason to leave a manifest that reports in place.
-        let _ = writeln!(
-            io::stderr(),
-            "metrics-responder: {mistake}; ignored, since reporting is off"
-        );
+        let message = "reporting is disabled, a mistake beside that does not matter";
+        Log::default().info(message, &[("reason", Some(&mistake.to_string()))]);
     }
     let text = manifest::render(&config, args.image.as_deref())?;
     let Some(file) = &args.output else {
@@ -292,7 +297,11 @@ fn manifest(args: &args::Manifest) -> Result<Outcome, Error> {
     } else {
         "disabled"
     };
-    print(&format!("{}: {what}, reporting {state}\n", file.display()))
+    // The manifest is in place, whether or not this line can be printed.
+    Ok(
+        print(&format!("{}: {what}, reporting {state}\n", file.display()))
+            .unwrap_or(Outcome::Printed),
+    )
 }
 
 fn print(text: &str) -> Result<Outcome, Error> {

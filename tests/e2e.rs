@@ -264,9 +264,10 @@ fn from_outside_a_cluster_nothing_goes_to_the_default_endpoint() {
     ] {
         let run = bare(args);
         assert_eq!(run.code, Some(2), "{run:?}");
-        assert!(run.stderr.starts_with("metrics-responder: "), "{run:?}");
+        assert_eq!(run.logged("msg").as_deref(), Some("nothing was done"));
+        let reason = run.logged("reason").unwrap();
         assert!(
-            run.stderr.contains("add --dry-run or --endpoint URL"),
+            reason.contains("add --dry-run or --endpoint URL"),
             "{run:?}"
         );
     }

@@ -212,14 +212,39 @@ fn an_opt_out_during_the_wait_is_heeded() {
     assert_eq!(endpoint.connections(), 0);
 }
 
+/// As before the wait: it may be a misspelt opt-out.
 #[test]
-fn a_word_that_is_not_understood_after_the_wait_sends_nothing() {
-    let (pod, _, endpoint) = scene(CLUSTER);
-    let pod = pod.env("METRICS_RESPONDER_SPREAD", WAIT);
-    let waiting = waiting(&pod);
-    fs::write(pod.folder.path().join("config.yaml"), "enabled: maybe\n").unwrap();
-    let run = support::run::finish(waiting.child);
-    assert_eq!((run.code, endpoint.connections()), (Some(2), 0), "{run:?}");
+fn a_mistake_made_during_the_wait_sends_nothing() {
+    let mistakes = [
+        Some("enabled: maybe\n"),
+        Some("enabeld: false\n"),
+        Some("\t["),
+        Some("allowHttp: perhaps\n"),
+        None,
+    ];
+    let runs = mistakes.map(|mistake| {
+        let (pod, api, endpoint) = scene(CLUSTER);
+        let pod = pod.env("METRICS_RESPONDER_SPREAD", WAIT);
+        let waiting = waiting(&pod);
+        let config = pod.folder.path().join("config.yaml");
+        match mistake {
+            Some(text) => fs::write(config, text).unwrap(),
+            None => fs::remove_file(config).unwrap(),
+        }
+        (waiting.child, (pod, api, endpoint))
+    });
+    for ((child, (_, _, endpoint)), mistake) in runs.into_iter().zip(mistakes) {
+        let run = support::run::finish(child);
+        assert_eq!(
+            (run.code, endpoint.connections()),
+            (Some(2), 0),
+            "{mistake:?}: {run:?}"
+        );
+        assert_eq!(
+            run.logged("msg").as_deref(),
+            Some("stopped, nothing was sent")
+        );
+    }
 }
 
 #[test]
@@ -328,8 +353,9 @@ fn a_young_cluster_sends_nothing_and_says_until_when() {
         Some("METRICS_RESPONDER_GRACE_PERIOD")
     );
     assert_eq!(run.logged("turn_off"), Some(opt_out_command("kube-system")));
-    let at_once = opt_out_command("kube-system").replace("ENABLED=false", "GRACE_PERIOD=0s");
-    assert_eq!(run.logged("send_at_once"), Some(at_once));
+    // Not by the override, which the opt-out of the same line has to be able to create.
+    let at_once = "kubectl -n kube-system set env cronjob/rke2-metrics-responder METRICS_RESPONDER_GRACE_PERIOD=0s";
+    assert_eq!(run.logged("send_at_once").as_deref(), Some(at_once));
 
     let run = pod.args(["--dry-run"]).run();
     assert_eq!(run.stdout, expected(&cluster(CLUSTER)) + "\n", "{run:?}");

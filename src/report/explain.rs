@@ -66,20 +66,14 @@ fn what_becomes_of_it(page: &mut Page, facts: &Facts, circumstances: &Circumstan
         "the default"
     };
     page.item("Where", &format!("{} ({chosen})", config.target));
-    page.item("When", &when(facts, config));
-    if let Some(begins) = facts.begins(config.grace_period.value, *now) {
-        let (grace_period, by) = (
-            duration::text(config.grace_period.value),
-            &config.grace_period.origin,
-        );
-        page.item(
-            "From",
-            &format!("{begins} on: the cluster is younger than {grace_period} ({by})"),
-        );
-    }
     match &config.switch {
-        Switch::Off { by } => page.item("Why", &format!("reporting is off: {by}")),
+        Switch::Off { by } => {
+            page.item("When", "never");
+            page.item("Why", &format!("reporting is off: {by}"));
+        }
         Switch::On { by } => {
+            page.item("When", &when(facts, config));
+            from(page, facts, config, *now);
             page.item("Why", &format!("reporting is on: {by}"));
             page.command("Off", &opt_out_command(namespace));
         }
@@ -88,6 +82,15 @@ fn what_becomes_of_it(page: &mut Page, facts: &Facts, circumstances: &Circumstan
         whose_settings(page, namespace);
     }
     page.item("Now", "nothing was sent");
+}
+
+fn from(page: &mut Page, facts: &Facts, config: &Config, now: Timestamp) {
+    let grace_period = &config.grace_period;
+    if let Some(begins) = facts.begins(grace_period.value, now) {
+        let (age, by) = (duration::text(grace_period.value), &grace_period.origin);
+        let reason = format!("the cluster is younger than {age} ({by})");
+        page.item("From", &format!("{begins} on: {reason}"));
+    }
 }
 
 /// From outside, the settings of the cluster are not known.

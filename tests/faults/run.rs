@@ -75,7 +75,7 @@ fn check(row: Row) -> Result<(), String> {
     let report = report(outcome);
     let printed = report.as_ref().map(|report| format!("{report}\n"));
     let begins = match outcome {
-        Outcome::Typed(_) => "metrics-responder: ",
+        Outcome::Typed(_) => "level=info msg=\"nothing was done\" ",
         _ => "level=info ",
     };
     let arrives = match outcome {
