@@ -53,7 +53,7 @@ pub fn patch(manifest: &str, config: &Rke2Config, image: Option<&str>) -> Result
             continue;
         }
         match kind {
-            "ConfigMap" => deadline = Some(patch_config_map(&mut object, config)?),
+            "ConfigMap" => deadline = patch_config_map(&mut object, config)?,
             "CronJob" => patch_cron_job(&mut object, config, image, deadline)
                 .ok_or_else(|| broken("the CronJob is not as expected"))?,
             _ => {}
@@ -77,8 +77,9 @@ fn header(enabled: bool) -> String {
     )
 }
 
-/// Returns the seconds that a Job may take with this configuration.
-fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<u64, Error> {
+/// Returns the seconds that a Job needs with this configuration. One that is off starts none, and
+/// may need too many.
+fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<u64>, Error> {
     let text = child(object, &["data"]).and_then(|data| data.get_mut("config.yaml"));
     let text = text.ok_or_else(|| broken("the ConfigMap is not as expected"))?;
     let mut keys: Mapping =
@@ -86,18 +87,22 @@ fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<u64, Er
     keys.extend(config.keys.clone());
     keys.insert("enabled".into(), config.is_enabled().into());
     let merged = serde_yaml::to_string(&keys).map_err(broken)?;
-    let seconds = deadline(&merged)?;
+    let seconds = match deadline(&merged) {
+        Err(_) if !config.is_enabled() => None,
+        seconds => Some(seconds?),
+    };
     *text = merged.into();
     Ok(seconds)
 }
 
 fn deadline(config: &str) -> Result<u64, Error> {
     let keys = Keys::parse(config.as_bytes()).map_err(broken)?;
-    let settings = Settings::new(keys, "metrics-responder-config.", &Env::of(&[]), None)?;
+    let place = "metrics-responder-config";
+    let settings = Settings::new(keys, &format!("{place}."), &Env::of(&[]), None)?;
     let needed = settings.spread + 2 * settings.timeout + START;
     if needed >= PERIOD {
-        let reason = "with two times the timeout and five minutes to start, it exceeds the 8h until the next run";
-        return Err(Error::config("metrics-responder-config.spread", reason));
+        let reason = "spread, two times the timeout and five minutes to start exceed the 8h until the next run";
+        return Err(Error::config(place, reason));
     }
     Ok(needed
         .as_millis()
@@ -121,8 +126,10 @@ fn patch_cron_job(
     }
     let job = child(spec, &["jobTemplate", "spec"])?;
     // The chart leaves room for a spread that is set later; only a longer one moves the deadline.
-    let seconds = job.get_mut("activeDeadlineSeconds")?;
-    *seconds = seconds.as_u64()?.max(deadline?).into();
+    if let Some(needed) = deadline {
+        let seconds = job.get_mut("activeDeadlineSeconds")?;
+        *seconds = seconds.as_u64()?.max(needed).into();
+    }
     let pod = child(job, &["template", "spec"])?;
     if !config.is_enabled() {
         pod.shift_remove("serviceAccountName");

@@ -13,6 +13,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -57,13 +58,9 @@ fn refused(config: &str) -> String {
         "{config}: {run:?}"
     );
     assert_eq!(run.lines().len(), 1, "{run:?}");
-    let reason = run
-        .stderr
-        .strip_prefix("metrics-responder: ")
-        .unwrap()
-        .trim_end();
     // A person typed this; there was nothing to send.
-    assert!(!reason.contains("sent"), "{reason}");
+    assert_eq!(run.logged("msg").as_deref(), Some("nothing was done"));
+    let reason = run.logged("reason").unwrap();
     reason.replace(folder.path().to_str().unwrap(), "")
 }
 
@@ -209,9 +206,12 @@ fn the_deadline_of_a_job_follows_spread_and_timeout() {
         let config = format!("metrics-responder-config: {config}\n");
         assert_eq!(printed(&config, &[]).deadline(), seconds, "{config}");
     }
+    // One that is off starts no Job.
+    let off = format!("{OFF}metrics-responder-config: {{spread: 8h}}\n");
+    assert_eq!(printed(&off, &[]).deadline(), 7200);
     let error = refused("metrics-responder-config: {spread: 7h54m40s}");
     assert!(
-        error.starts_with("metrics-responder-config.spread: with two times the timeout"),
+        error.starts_with("metrics-responder-config: spread, two times the timeout"),
         "{error}"
     );
 }
@@ -287,9 +287,9 @@ fn the_variables_of_rke2_and_k3s_name_another_configuration() {
         assert!(Objects::of(&run.stdout).is_off(), "{run:?}");
         let run = bare_with(&["manifest"], &[(variable, "/nowhere/config.yaml")]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+        let reason = run.logged("reason").unwrap();
         assert!(
-            run.stderr
-                .starts_with(&format!("metrics-responder: {variable} /nowhere/")),
+            reason.starts_with(&format!("{variable} /nowhere/")),
             "{run:?}"
         );
         // The flag goes before it.
@@ -400,6 +400,18 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("\tx: y", "/config.yaml: "),
     (
+        "<<: {metrics-responder-enabled: false}",
+        "/config.yaml: <<: unknown key",
+    ),
+    (
+        "metrics-responder-config: {enabled: }",
+        "/config.yaml: metrics-responder-config.enabled: true or",
+    ),
+    (
+        "token=acme-canary",
+        "/config.yaml: invalid type: a text, expected a mapping",
+    ),
+    (
         "[]",
         "/config.yaml: invalid type: sequence, expected a mapping",
     ),
@@ -411,6 +423,42 @@ fn what_is_wrong_is_named_with_file_and_key() {
         let found = refused(config);
         assert!(found.starts_with(reason), "{config}: {found}");
     }
+}
+
+/// As RKE2 has it, where the rest of a file is its own business.
+#[test]
+fn what_says_nothing_is_not_set() {
+    for config in [
+        "metrics-responder-config: {gracePeriod: , spread: null, schedule: }",
+        "metrics-responder-config: {spread: ~}\nsystem-default-registry:",
+        "system-default-registry: ''",
+        "token: x\n<<: {debug: true}\n---\nmetrics-responder-enabled: false",
+    ] {
+        assert_eq!(printed(config, &[]), Objects::of(MANIFEST), "{config}");
+    }
+    let first = "metrics-responder-config: {spread: 1h}\n";
+    let added = "metrics-responder-config+: {spread: , timeout: 5s}";
+    let objects = printed(first, &[("50.yaml", added)]);
+    assert_eq!(
+        (objects.key("spread"), objects.key("timeout")),
+        ("1h".into(), "5s".into())
+    );
+}
+
+#[test]
+fn a_link_that_leads_nowhere_is_not_taken_for_a_missing_configuration() {
+    let folder = Folder::new();
+    let config = folder.path().join("config.yaml");
+    symlink("/nowhere", &config).unwrap();
+    folder.write("config.yaml.d/50.yaml", "");
+    let run = manifest(&folder, &["--output", "/nowhere/m.yaml"]);
+    assert_eq!(run.code, Some(2), "{run:?}");
+    assert!(
+        run.logged("reason")
+            .unwrap()
+            .contains("/config.yaml: No such file"),
+        "{run:?}"
+    );
 }
 
 /// An opt-out goes before everything else that is said, wherever it stands: a mistake beside it is
@@ -432,6 +480,11 @@ fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
             "metrics-responder-config.gracePeriod: a duration",
         ),
         ("metrics-responder-enabled: nope", OFF, "true or false"),
+        (
+            "<<: [{metrics-responder-config: {}}]",
+            OFF,
+            "<<: unknown key",
+        ),
     ] {
         let folder = Folder::new();
         folder.write("config.yaml", config);
@@ -439,14 +492,14 @@ fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
         let run = manifest(&folder, &[]);
         assert_eq!(run.code, Some(0), "{config}: {run:?}");
         assert_eq!(Objects::of(&run.stdout), defaults, "{config}");
-        let (line, rest) = run.stderr.split_once('\n').unwrap();
-        assert_eq!(rest, "", "{config}: one line");
-        assert!(line.starts_with("metrics-responder: /"), "{line}");
-        assert!(line.contains(told), "{line}");
+        assert_eq!(run.lines().len(), 1, "{run:?}");
+        let message = run.logged("msg").unwrap();
         assert!(
-            line.ends_with("; ignored, since reporting is off"),
-            "{line}"
+            message.starts_with("reporting is disabled, a mistake"),
+            "{message}"
         );
+        let reason = run.logged("reason").unwrap();
+        assert!(reason.starts_with('/') && reason.contains(told), "{reason}");
     }
     // Neither is an opt-out, and a mistake in the opt-out itself is none either.
     for (config, drop_in) in [
@@ -713,13 +766,23 @@ fn a_folder_that_cannot_be_used_is_named() {
         );
         assert!(run.stderr.contains(reason), "{run:?}");
     }
+    // What is no file is not replaced by one, at the end of a link neither.
+    let socket = place.folder.path().join("socket");
+    let _listener = UnixListener::bind(&socket).unwrap();
+    let link = place.folder.path().join("link");
+    symlink("/dev/null", &link).unwrap();
+    for target in [&socket, &link] {
+        let run = manifest(&place.folder, &["--output", target.to_str().unwrap()]);
+        assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
+        assert!(run.stderr.contains(": is not a file"), "{run:?}");
+        assert!(!target.symlink_metadata().unwrap().is_file());
+    }
     // A folder stands where the file should.
     fs::create_dir_all(&place.target).unwrap();
     let run = place.write();
     assert_eq!(run.code, Some(1), "{run:?}");
     assert!(
-        run.stderr
-            .contains("upgrade-responder.yaml: Is a directory"),
+        run.stderr.contains("upgrade-responder.yaml: is not a file"),
         "{run:?}"
     );
     place.assert_alone();

@@ -21,6 +21,11 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
             path.display()
         )));
     };
+    // Also at the end of a link, as /dev/stdout is one.
+    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+        let reason = io::Error::other("is not a file");
+        return Err(Error::write(path, reason));
+    }
     if is_written(path, content) {
         return Ok(false);
     }

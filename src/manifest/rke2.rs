@@ -16,6 +16,7 @@ use crate::config::env::Env;
 use crate::config::file::read;
 use crate::config::settings::{Keys, Settings, on_or_off};
 use crate::error::Error;
+use crate::yaml;
 
 /// Whole configurations are a few kilobytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -59,21 +60,30 @@ pub(crate) fn find(
             return must_exist(Path::new(&file), variable).map(Some);
         }
     }
-    let places = PLACES.map(|(place, _)| root.join(place));
-    let configured = |file: &&PathBuf| file.exists() || drop_in_folder(file).exists();
-    let installed = |file: &&PathBuf| file.parent().is_some_and(Path::exists);
-    let found = places
-        .iter()
-        .find(configured)
-        .or_else(|| places.iter().find(installed));
-    match found {
-        None if !written => Err(Error::Args(
+    let (mut configured, mut installed) = (Vec::new(), Vec::new());
+    for (place, _) in PLACES {
+        let file = root.join(place);
+        if exists(&file)? || exists(&drop_in_folder(&file))? {
+            configured.push(file);
+        } else if file.parent().map_or(Ok(false), exists)? {
+            installed.push(file);
+        }
+    }
+    if configured.len() > 1 {
+        return Err(Error::Args(
+            "both RKE2 and K3s are configured on this machine: name one configuration with --rke2-config"
+                .to_owned(),
+        ));
+    }
+    let found = configured.into_iter().chain(installed).next();
+    if found.is_none() && !written {
+        return Err(Error::Args(
             "neither /etc/rancher/rke2 nor /etc/rancher/k3s is on this machine: name a configuration with \
              --rke2-config (/dev/null for the defaults)"
                 .to_owned(),
-        )),
-        found => Ok(found.cloned()),
+        ));
     }
+    Ok(found)
 }
 
 fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
@@ -83,25 +93,34 @@ fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
     }
 }
 
+/// Whether anything is there. What cannot be looked at, or is a link that leads nowhere, is an
+/// error: as "nothing" it would read as "on".
+fn exists(path: &Path) -> Result<bool, Error> {
+    let found = match path.symlink_metadata() {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+        _ => fs::metadata(path),
+    };
+    found
+        .map(|_| true)
+        .map_err(|e| Error::config(path.display().to_string(), e))
+}
+
 impl Rke2Config {
     /// Reads the file, which may be missing where it has drop-ins, and these.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let mut config = Self::default();
-        for file in [vec![path.to_owned()], drop_ins(path)?].concat() {
+        let own = exists(path)?.then(|| path.to_owned());
+        for file in own.into_iter().chain(drop_ins(path)?) {
             let origin = file.display().to_string();
-            match read(&file, MAX_FILE) {
-                Ok(text) => config.add(&origin, &text)?,
-                Err(e) if e.kind() == ErrorKind::NotFound && file == path => {}
-                Err(e) => return Err(Error::config(origin, e)),
-            }
+            let text = read(&file, MAX_FILE).map_err(|e| Error::config(&origin, e))?;
+            config.add(&origin, &text)?;
         }
         Ok(config)
     }
 
     /// Adds what one file says. A mistake in our keys is kept until it is known whether it matters.
     pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
-        let keys: Option<OwnKeys> =
-            serde_yaml::from_slice(text).map_err(|e| Error::config(file, e))?;
+        let keys = yaml::read_first(text).map_err(|e| Error::config(file, e))?;
         for (key, value) in keys.into_iter().flat_map(|OwnKeys(keys)| keys) {
             let place = format!("{file}: {key}");
             let result = match key.trim_end_matches('+') {
@@ -171,6 +190,8 @@ impl Rke2Config {
         if !add {
             (self.keys, self.schedule) = (Mapping::new(), None);
         }
+        // As in the file, a key without a value is not set. `enabled` has to say what it means.
+        keys.retain(|key, value| key == "enabled" || !value.is_null());
         // What is wrong besides does not take back an `enabled: false`.
         let schedule_key = keys.shift_remove("schedule");
         self.keys.extend(keys);
@@ -203,6 +224,14 @@ const REGISTRY: &str = "system-default-registry";
 fn is_ours(key: &str) -> bool {
     let plain = key.to_ascii_lowercase().replace('_', "-");
     plain.starts_with("metrics-responder") || key.trim_end_matches('+') == REGISTRY
+}
+
+fn names_ours(merged: &Value) -> bool {
+    match merged {
+        Value::Mapping(keys) => keys.keys().filter_map(Value::as_str).any(is_ours),
+        Value::Sequence(mappings) => mappings.iter().any(names_ours),
+        _ => false,
+    }
 }
 
 /// A switch as people write it; RKE2 makes a flag of each key, and `"true"` is as good a flag as
@@ -241,6 +270,9 @@ fn schedule(value: &Value) -> Result<String, String> {
 
 /// `host[:port][/path]`, without a scheme; empty is none.
 fn registry(value: &Value) -> Result<Option<String>, &'static str> {
+    if value.is_null() {
+        return Ok(None);
+    }
     match value.as_str() {
         Some("") => Ok(None),
         Some(text) if is_registry(text) => Ok(Some(text.to_owned())),
@@ -253,8 +285,6 @@ fn is_registry(text: &str) -> bool {
     let (address, path) = text
         .split_once('/')
         .map_or((text, None), |(a, path)| (a, Some(path)));
-    let in_path = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b);
-    let is_segment = |segment: &str| !segment.is_empty() && segment.bytes().all(in_path);
     let bracketed = address
         .strip_prefix('[')
         .and_then(|rest| rest.split_once(']'));
@@ -267,6 +297,14 @@ fn is_registry(text: &str) -> bool {
     is_host
         && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
         && path.is_none_or(|path| path.split('/').all(is_segment))
+}
+
+fn is_segment(text: &str) -> bool {
+    let between = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit());
+    let is_separator = |c: &str| matches!(c, "" | "." | "_" | "__") || c.bytes().all(|b| b == b'-');
+    !text.is_empty()
+        && text == text.trim_matches(between)
+        && text.split(|c| !between(c)).all(is_separator)
 }
 
 fn is_label(text: &str) -> bool {
@@ -323,6 +361,12 @@ impl<'de> Deserialize<'de> for OwnKeys {
                 while let Some(key) = map.next_key::<String>()? {
                     if is_ours(&key) {
                         entries.push((key, map.next_value()?));
+                    } else if key == "<<" {
+                        // RKE2 reads such keys too. They are few enough to be refused.
+                        let merged: Value = map.next_value()?;
+                        if names_ours(&merged) {
+                            entries.push((key, merged));
+                        }
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
@@ -364,7 +408,6 @@ mod tests {
         for (files, expected) in [
             (&["rke2/config.yaml"][..], &rke2),
             (&["k3s/config.yaml"], &k3s),
-            (&["rke2/config.yaml", "k3s/config.yaml"], &rke2),
             // A drop-in is a configuration.
             (&["k3s/config.yaml.d/x.yaml"], &k3s),
             (&["rke2/rke2.yaml", "k3s/config.yaml"], &k3s),
@@ -376,6 +419,30 @@ mod tests {
             for written in [false, true] {
                 assert_eq!(&found(files, written).unwrap(), expected, "{files:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_not_nothing() {
+        let root = std::env::temp_dir().join(format!("links-{}", std::process::id()));
+        let folder = root.join("etc/rancher");
+        fs::create_dir_all(&folder).unwrap();
+        for link in ["rke2", "k3s"] {
+            let link = folder.join(link);
+            std::os::unix::fs::symlink("/nowhere", &link).unwrap();
+            let error = find(None, &Env::of(&[]), &root, true).unwrap_err();
+            assert!(matches!(error, Error::Config { .. }), "{error}");
+            fs::remove_file(link).unwrap();
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    /// Which of two is meant, only a person can say.
+    #[test]
+    fn two_configurations_are_one_too_many() {
+        let both = ["rke2/config.yaml", "k3s/config.yaml.d/x.yaml"];
+        for written in [false, true] {
+            assert!(matches!(found(&both, written), Err(Error::Args(_))));
         }
     }
 

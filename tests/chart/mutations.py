@@ -235,8 +235,9 @@ MUTATIONS = {
         ("([0-9]{1,9}(ms", "([0-9.]{1,9}(ms", "refused spread=1.5h"),
         ('{ "pattern": "[1-9]" }', "{}", "refused timeout=0h0ms"),
         ('"enabled",\n    "endpoint"', '"endpoint"', "refused enabled=null"),
-        ("(/[a-z0-9._-]+)*)?$", ")?$", "registry 'harbor.example.com/docker.io'"),
-        ("(/[a-z0-9._-]+)*)?$", "(/[a-z0-9._-]*)*)?$", "registry 'registry.example.com/'"),
+        (r"(/[a-z0-9]+((\\.|__?|-+)[a-z0-9]+)*)*)?$", ")?$", "registry 'harbor.example.com/docker.io'"),
+        ("(/[a-z0-9]+(", "(/[a-z0-9]*(", "registry 'registry.example.com/'"),
+        (r"(\\.|__?|-+)", "[._-]+", "registry 'registry.example.com/a..b'"),
         ("|6553[0-5])", "|6553[0-6])", "registry 'registry.example.com:65536'"),
         ("(:0*([1-9]", "(:0*([0-9]", "registry 'registry.example.com:0'"),
         (

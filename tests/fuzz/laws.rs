@@ -108,6 +108,9 @@ pub fn rke2_config(data: &[u8]) {
     {
         return;
     }
+    let Ok((config, _)) = config.judged() else {
+        return;
+    };
     let own = parts.next().map(String::from_utf8_lossy);
     let manifest = own.as_deref().unwrap_or(MANIFEST);
     if let Ok(once) = internals::patch(manifest, &config, None) {
