@@ -2,30 +2,29 @@
 //! server, which is verified by its cluster's CA and never reached through a proxy, and the
 //! endpoint.
 
-use std::borrow::Cow;
+mod deadline;
+mod failure;
+mod lookup;
+mod tunnel;
+
 use std::io::{self, Read};
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, mpsc};
-use std::thread;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::RootCertStore;
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{CertificateError, RootCertStore};
-use ureq::config::Config;
-use ureq::http::Uri;
 use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
-use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{
-    ConnectProxyConnector, ConnectionDetails, Connector, NextTimeout, RustlsConnector,
-    TcpConnector, Transport,
+    ConnectProxyConnector, Connector, RustlsConnector, TcpConnector,
 };
 use ureq::{Agent, Body, Proxy};
 
-use crate::error::Error;
+pub(crate) use failure::{Failure, Kind};
+use lookup::Lookup;
+use tunnel::Tunnel;
 
 /// Sent to the API server and to the endpoint.
 pub(crate) const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERSION"));
@@ -128,9 +127,9 @@ impl Client {
         let request = request.config().timeout_global(Some(left)).build();
         let answer = if self.tunnel.is_some() {
             // ureq restarts its time-out at each byte of a proxy's answer to CONNECT, so the
-            // deadline is kept from another thread. The thread left behind ends with the program.
+            // deadline is kept from another thread.
             let body = body.to_vec();
-            within(left, move || request.send(&body[..]))
+            deadline::within(left, move || request.send(&body[..]))
         } else {
             request.send(body)
         };
@@ -147,115 +146,11 @@ impl Client {
     }
 
     fn failure(&self, error: ureq::Error) -> Failure {
-        let failure = match error {
-            ureq::Error::Timeout(_) => {
-                Failure::NoAnswer(format!("no answer within {:?}", self.budget).into())
-            }
-            ureq::Error::Io(e) => match e.get_ref().and_then(|e| e.downcast_ref()) {
-                Some(e) => tls_failure(e),
-                None => Failure::NoAnswer(io_reason(&e)),
-            },
-            ureq::Error::Rustls(e) => tls_failure(&e),
-            ureq::Error::HostNotFound => Failure::NoAnswer("the host name has no address".into()),
-            // ureq's own words and the status of the proxy, nothing else of its answer.
-            ureq::Error::ConnectProxyFailed(e) => {
-                let reason = e.split('/').next().unwrap_or_default();
-                Failure::NoAnswer(format!("no tunnel: {reason}").into())
-            }
-            ureq::Error::BodyExceedsLimit(limit) => {
-                Failure::Invalid(format!("the answer is larger than {limit} bytes").into())
-            }
-            ureq::Error::LargeResponseHeader(..) => {
-                Failure::Invalid("the headers are too large".into())
-            }
-            ureq::Error::Protocol(_) => Failure::Invalid("not HTTP/1.1".into()),
-            ureq::Error::Tls(e) => Failure::Invalid(e.into()),
-            _ => Failure::Invalid("the request failed".into()),
-        };
+        let failure = Failure::new(error, self.budget);
         match &self.tunnel {
             Some(tunnel) if !tunnel.stands() => failure.of_the_proxy(),
             _ => failure,
         }
-    }
-}
-
-/// The operating system's words for its own errors; of anything else only the kind.
-fn io_reason(error: &io::Error) -> Cow<'static, str> {
-    if error.raw_os_error().is_some() {
-        return error.to_string().into();
-    }
-    let reason = match error.kind() {
-        io::ErrorKind::UnexpectedEof => "the connection was closed early",
-        io::ErrorKind::InvalidData => "the peer does not speak TLS",
-        // An error of the resolver has neither a number nor a kind of its own.
-        _ if error.to_string().starts_with("failed to lookup") => "the host name does not resolve",
-        _ => "the connection failed",
-    };
-    reason.into()
-}
-
-/// Notices that a proxy has opened its tunnel: what fails before is the fault of the proxy.
-#[derive(Clone, Debug, Default)]
-struct Tunnel(Arc<AtomicBool>);
-
-impl Tunnel {
-    fn stands(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl<In: Transport> Connector<In> for Tunnel {
-    type Out = In;
-
-    /// Behind the link that opens tunnels, only a tunnel is connected already.
-    fn connect(
-        &self,
-        _: &ConnectionDetails,
-        connected: Option<In>,
-    ) -> Result<Option<In>, ureq::Error> {
-        self.0.fetch_or(connected.is_some(), Ordering::Relaxed);
-        Ok(connected)
-    }
-}
-
-/// As many addresses as ureq takes.
-const MAX_ADDRESSES: usize = 16;
-
-/// Name to addresses. ureq's own resolver starts a thread for an address too, and panics where
-/// there can be none.
-#[derive(Debug)]
-struct Lookup;
-
-impl Resolver for Lookup {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        _: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let default_port = if uri.scheme_str() == Some("http") {
-            80
-        } else {
-            443
-        };
-        let port = uri.port_u16().unwrap_or(default_port);
-        let found = if let Ok(ip) = host.parse::<IpAddr>() {
-            vec![SocketAddr::new(ip, port)]
-        } else {
-            let name = (host.to_owned(), port);
-            within(*timeout.after, move || {
-                Ok(name.to_socket_addrs()?.take(MAX_ADDRESSES).collect())
-            })?
-        };
-        let mut addresses = self.empty();
-        for address in found {
-            addresses.push(address);
-        }
-        if addresses.is_empty() {
-            return Err(ureq::Error::HostNotFound);
-        }
-        Ok(addresses)
     }
 }
 
@@ -273,61 +168,6 @@ impl Response {
     pub(crate) fn into_reader(self, limit: Option<u64>) -> impl Read + use<> {
         let body = self.0.into_body().into_with_config();
         body.limit(limit.unwrap_or(u64::MAX)).reader()
-    }
-}
-
-/// Why a request has no usable answer, in words of this program: nothing that a peer wrote into a
-/// certificate, a header or a body is repeated.
-#[derive(Debug)]
-pub(crate) enum Failure {
-    /// No connection, or it broke or timed out.
-    NoAnswer(Cow<'static, str>),
-    /// The certificate chains to no trusted root.
-    UnknownIssuer(Cow<'static, str>),
-    /// The certificate cannot be trusted for another reason.
-    Certificate(Cow<'static, str>),
-    /// The peer answered, but not as it should: TLS, HTTP or its size is wrong.
-    Invalid(Cow<'static, str>),
-}
-
-impl Failure {
-    pub(crate) fn unknown_issuer() -> Self {
-        Self::UnknownIssuer("the certificate is of an unknown authority".into())
-    }
-
-    /// The reason, for a log line.
-    pub(crate) fn reason(self) -> Cow<'static, str> {
-        match self {
-            Self::NoAnswer(reason)
-            | Self::UnknownIssuer(reason)
-            | Self::Certificate(reason)
-            | Self::Invalid(reason) => reason,
-        }
-    }
-
-    fn of_the_proxy(self) -> Self {
-        let name = |reason| format!("the proxy: {reason}").into();
-        match self {
-            Self::NoAnswer(reason) => Self::NoAnswer(name(reason)),
-            Self::UnknownIssuer(reason) => Self::UnknownIssuer(name(reason)),
-            Self::Certificate(reason) => Self::Certificate(name(reason)),
-            Self::Invalid(reason) => Self::Invalid(name(reason)),
-        }
-    }
-
-    /// As the error of a GET to the API server. A peer that answers without a trusted certificate
-    /// is not the API server of this cluster.
-    pub(crate) fn at(self, path: &str) -> Error {
-        let path = path.to_owned();
-        match self {
-            Self::NoAnswer(reason) => Error::Unreachable {
-                path,
-                reason: reason.into(),
-            },
-            Self::UnknownIssuer(_) | Self::Certificate(_) | Self::Invalid(_) => {
-                Error::answer(&path, self.reason())
-            }
-        }
     }
 }
 
@@ -379,48 +219,6 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-fn tls_failure(error: &rustls::Error) -> Failure {
-    use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
-
-    Failure::Invalid(match error {
-        // An authority that was replaced by another of the same name shows only in the signature.
-        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            return Failure::unknown_issuer();
-        }
-        InvalidCertificate(e) => return Failure::Certificate(certificate_reason(e).into()),
-        AlertReceived(alert) => format!("the peer ended TLS: {alert:?}").into(),
-        InvalidMessage(_) => "the peer does not speak TLS".into(),
-        PeerIncompatible(_) => "no TLS version or cipher in common".into(),
-        _ => "TLS failed".into(),
-    })
-}
-
-fn certificate_reason(error: &CertificateError) -> &'static str {
-    use CertificateError as E;
-
-    match error {
-        E::Expired | E::ExpiredContext { .. } => "the certificate has expired",
-        E::NotValidYet | E::NotValidYetContext { .. } => "the certificate is not valid yet",
-        // The text of this one lists the names that the peer does have.
-        E::NotValidForName | E::NotValidForNameContext { .. } => {
-            "the certificate is for another name"
-        }
-        E::Revoked => "the certificate was revoked",
-        _ => "the certificate is not valid",
-    }
-}
-
-fn within<T: Send + 'static>(
-    budget: Duration,
-    work: impl FnOnce() -> Result<T, ureq::Error> + Send + 'static,
-) -> Result<T, ureq::Error> {
-    let (done, result) = mpsc::sync_channel(1);
-    thread::Builder::new().spawn(move || done.send(work()))?;
-    result
-        .recv_timeout(budget)
-        .unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -467,17 +265,5 @@ mod tests {
         assert!(identity(other.cert.pem().as_bytes(), key.as_bytes()).is_err());
         assert!(identity(b"", key.as_bytes()).is_err());
         assert!(identity(one.cert.pem().as_bytes(), b"").is_err());
-    }
-
-    #[test]
-    fn a_certificate_for_another_name_does_not_say_which() {
-        let error = CertificateError::NotValidForNameContext {
-            expected: rustls::pki_types::ServerName::try_from("a")
-                .unwrap()
-                .to_owned(),
-            presented: vec!["acme-canary".into()],
-        };
-        let reason = tls_failure(&rustls::Error::InvalidCertificate(error)).reason();
-        assert_eq!(reason, "the certificate is for another name");
     }
 }

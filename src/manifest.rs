@@ -4,6 +4,7 @@
 //! that concern it; the other keys are RKE2's own and are not looked at.
 
 pub(crate) mod output;
+mod registry;
 pub(crate) mod rke2;
 
 use std::time::Duration;

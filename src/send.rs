@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::config::Target;
-use crate::http::{Client, Failure, Response};
+use crate::http::{Client, Failure, Kind, Response};
 use crate::json::{self, Counted, JsonError};
 use crate::log::{Log, Request};
 
@@ -35,7 +35,7 @@ pub(crate) fn post(target: &Target, report: &[u8], log: Log) -> Result<(), Cow<'
 fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'static, str>>) {
     let (client, response) = match connect_and_post(target, report) {
         Ok(answer) => answer,
-        Err(failure) => return (None, Err(failure.reason())),
+        Err(failure) => return (None, Err(failure.reason)),
     };
     let status = response.status();
     let verdict = match status {
@@ -44,7 +44,7 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
             read_reply(&mut reply)
                 .map(|()| reply.total())
                 .map_err(|error| match error {
-                    JsonError::Io(e) => client.body_failure(e).reason(),
+                    JsonError::Io(e) => client.body_failure(e).reason,
                     JsonError::Syntax(e) | JsonError::Shape(e) => {
                         format!("status 200, but not the reply of an upgrade-responder: {e}").into()
                     }
@@ -62,21 +62,22 @@ fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'st
 fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response), Failure> {
     let url = target.endpoint.to_string();
     let mut left = target.timeout;
-    let mut refused = None;
+    let mut refused = Failure::unknown_issuer();
     for roots in &target.roots {
-        let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
         let started = Instant::now();
+        let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
         let client = Client::endpoint(roots.clone(), proxy, left);
         match client.post(&url, report) {
+            Ok(response) => return Ok((client, response)),
             // Of two reasons, that of the roots which do know the certificate's authority.
-            Err(e @ Failure::UnknownIssuer(_)) => refused = refused.or(Some(e)),
-            Err(e @ Failure::Certificate(_)) => refused = Some(e),
+            Err(e) if e.kind == Kind::Certificate || e.kind == refused.kind => refused = e,
+            Err(e) if e.kind == Kind::UnknownIssuer => {}
             // Any other failure would be the same with the next roots.
-            result => return result.map(|response| (client, response)),
+            Err(e) => return Err(e),
         }
         left = left.saturating_sub(started.elapsed());
     }
-    Err(refused.unwrap_or_else(Failure::unknown_issuer))
+    Err(refused)
 }
 
 /// Tells the reply of an upgrade-responder from that of a captive portal. The versions in it are
