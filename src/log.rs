@@ -42,6 +42,11 @@ impl Log {
         }
         write(&line);
     }
+
+    /// The answer to a command that a person typed.
+    pub fn answer(text: &str) {
+        write(&format!("metrics-responder: {}", words(text)));
+    }
 }
 
 /// What `--verbose` tells of one request.
@@ -87,6 +92,18 @@ fn value(text: &str) -> String {
     quoted
 }
 
+/// Text for people that is logfmt nevertheless, since a wrong flag may stand in a Job: words without
+/// values, and so without quotes. `--flag=x` stays, as a key and its value.
+fn words(text: &str) -> String {
+    let unfit = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    let text = text.replace('"', "'").replace(unfit, "?");
+    let word = |word: &str| match word.split_once('=') {
+        Some((key, value)) if !key.is_empty() => format!("{key}={}", value.replace('=', "%3D")),
+        _ => word.replace('=', "%3D"),
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +121,17 @@ mod tests {
             ("\u{85}", "\"\\u0085\""),
         ] {
             assert_eq!(value(text), written);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_made_of_bare_words() {
+        for (text, written) in [
+            ("unexpected argument '--x=y'", "unexpected argument '--x=y'"),
+            ("--x=y=z = =a", "--x=y%3Dz %3D %3Da"),
+            ("a \"b\" \n\u{fffd}", "a 'b' ??"),
+        ] {
+            assert_eq!(words(text), written);
         }
     }
 }

@@ -53,7 +53,7 @@ fn tell(outcome: &Outcome) {
             &[("reason", Some(reason)), ("through", *through)],
         ),
         Outcome::Printed => {}
-        Outcome::Refused(error) => say_one("nothing was done", "reason", error),
+        Outcome::Refused(error) => Log::answer(&error.to_string()),
         Outcome::Unprinted(error) => say_one("there is no report to print", "reason", error),
         Outcome::Young {
             begins,

@@ -280,8 +280,9 @@ fn manifest(args: &args::Manifest) -> Result<Outcome, Error> {
     let (config, mistake) = config.judged()?;
     if let Some(mistake) = mistake {
         // Told, but no reason to leave a manifest that reports in place.
-        let message = "reporting is disabled, a mistake beside that does not matter";
-        Log::default().info(message, &[("reason", Some(&mistake.to_string()))]);
+        Log::answer(&format!(
+            "reporting is disabled, so a mistake is ignored: {mistake}"
+        ));
     }
     let text = manifest::render(&config, args.image.as_deref())?;
     let Some(file) = &args.output else {

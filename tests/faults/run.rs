@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::row::{CLUSTER, Outcome, Row};
+use crate::support::logfmt;
 use crate::support::run::Run;
 use crate::support::server::Request;
 use crate::support::{cluster, expected};
@@ -75,7 +76,7 @@ fn check(row: Row) -> Result<(), String> {
     let report = report(outcome);
     let printed = report.as_ref().map(|report| format!("{report}\n"));
     let begins = match outcome {
-        Outcome::Typed(_) => "level=info msg=\"nothing was done\" ",
+        Outcome::Typed(_) => logfmt::ANSWER,
         _ => "level=info ",
     };
     let arrives = match outcome {

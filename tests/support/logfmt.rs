@@ -1,5 +1,9 @@
 //! A strict reader of logfmt, by the grammar of Go's go-logfmt, which Loki uses: a bare value has
-//! neither quotes nor an equals sign, and a quoted one is a JSON string.
+//! neither quotes nor an equals sign, and a quoted one is a JSON string. A key without a value is
+//! logfmt too, but only answers to a person have some.
+
+/// What an answer to a person begins with.
+pub const ANSWER: &str = "metrics-responder: ";
 
 /// The keys and values of a line; the error says at which byte it is not logfmt.
 pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {
@@ -13,9 +17,14 @@ pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {
         if key.is_empty() || !key.bytes().all(|b| b > b' ') {
             return Err(fault("no key"));
         }
-        let after = after
-            .strip_prefix('=')
-            .ok_or_else(|| fault("a key without a value"))?;
+        let Some(after) = after.strip_prefix('=') else {
+            if after.starts_with('"') || !line.starts_with(ANSWER) {
+                return Err(fault("a key without a value"));
+            }
+            pairs.push((key.to_owned(), String::new()));
+            rest = after.strip_prefix(' ').unwrap_or(after);
+            continue;
+        };
         let length = if after.starts_with('"') {
             quoted(after).ok_or_else(|| fault("an open quote"))?
         } else {

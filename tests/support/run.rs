@@ -53,6 +53,11 @@ impl Run {
             .map(|(_, value)| value)
     }
 
+    /// The answer to a command that a person typed, if that is all it says.
+    pub fn answer(&self) -> Option<&str> {
+        self.stderr.strip_prefix(logfmt::ANSWER)?.strip_suffix('\n')
+    }
+
     /// All that anybody could see of it.
     pub fn text(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
