@@ -226,8 +226,15 @@ fn path(words: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Er
     text(words, name).map(|path| path.map(PathBuf::from))
 }
 
+/// Without a value, which may be a URL with a key in it.
 fn unexpected(word: &str) -> Error {
-    Error::Args(format!("unexpected argument '{}'", word.escape_debug()))
+    let (name, value) = word
+        .split_once('=')
+        .map_or((word, ""), |(name, _)| (name, "=..."));
+    Error::Args(format!(
+        "unexpected argument '{}{value}'",
+        name.escape_debug()
+    ))
 }
 
 fn wrong(error: &pico_args::Error) -> Error {

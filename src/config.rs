@@ -248,6 +248,8 @@ mod tests {
                 "unknown field `endpint`, expected one of `enabled`",
             ),
             ("enabled: 3", &[], "c.yaml: enabled: ", "true or false"),
+            ("enabled:", &[], "c.yaml: enabled: ", "true or false"),
+            ("enabled: ~", &[], "c.yaml: enabled: ", "true or false"),
             ("timeout: 10", &[], "c.yaml: timeout: ", "a duration"),
             ("endpoint: a\nendpoint: b", &[], "c.yaml: ", "duplicate"),
         ] {
@@ -261,12 +263,12 @@ mod tests {
 
     #[test]
     fn a_misspelt_variable_is_an_error() {
-        let error = load("", &[("METRICS_RESPONDER_ENABLE", "false")], None).unwrap_err();
-        assert!(
-            error.starts_with("METRICS_RESPONDER_ENABLE: unknown variable"),
-            "{error}"
-        );
-        assert!(error.contains("`METRICS_RESPONDER_ENABLED`"), "{error}");
+        for name in ["METRICS_RESPONDER_ENABLE", "metrics_responder_enabled"] {
+            let error = load("", &[(name, "false")], None).unwrap_err();
+            let expected =
+                format!("{name}: unknown variable, expected one of `METRICS_RESPONDER_ENABLED`");
+            assert!(error.starts_with(&expected), "{error}");
+        }
         for name in [
             "METRICS_RESPONDER_SERVICE_HOST",
             "METRICS_RESPONDER_PORT_80_TCP",

@@ -89,7 +89,7 @@ impl Client {
             .output_buffer_size(BUFFER)
             .max_response_header_size(MAX_HEADERS)
             .build();
-        // ureq's own chain, and the notice between its links.
+        // ureq's own chain, with `Tunnel` behind the link that opens one.
         let connector =
             ().chain(ConnectProxyConnector::default())
                 .chain(tunnel.clone().unwrap_or_default())
@@ -177,7 +177,8 @@ pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, &'static str> {
     let mut certificates = Vec::new();
     for der in CertificateDer::pem_slice_iter(pem) {
         let der = der.map_err(|_| "not PEM")?;
-        // ureq ignores certificates that it cannot parse; a store reports them.
+        // One certificate that rustls does not understand must not spoil a bundle of many. ureq would
+        // pass over it too, but also accept a bundle in which no other is left.
         if store.add(der.clone()).is_ok() {
             certificates.push(Certificate::from_der(&der).to_owned());
         }

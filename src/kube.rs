@@ -173,9 +173,8 @@ impl Api {
         nodes.ok_or_else(|| Error::answer(path, "a Table, which was not requested"))
     }
 
-    /// The first of these DaemonSets that exists. One that may not be read is passed over, so that
-    /// RBAC which is older than the table still finds what it names; but where no other exists
-    /// either, it may be the one.
+    /// The first of these DaemonSets that exists. A 403 is skipped, so that RBAC older than the table
+    /// still finds what it names. If no other exists, it is the error: this may be the one.
     pub fn first_daemonset<'t, T>(
         &self,
         candidates: &'t [T],

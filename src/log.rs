@@ -33,7 +33,7 @@ impl Log {
     }
 
     /// An event, with what is known of it.
-    pub fn info(self, message: &str, fields: &[(&str, Option<&str>)]) {
+    pub fn info(message: &str, fields: &[(&str, Option<&str>)]) {
         let mut line = format!("level=info msg={}", value(message));
         for (key, text) in fields {
             if let Some(text) = text {
@@ -43,7 +43,8 @@ impl Log {
         write(&line);
     }
 
-    /// The answer to a command that a person typed.
+    /// The answer to a command line that is wrong, or that only a person types: no event, but a line
+    /// of the same log where it stands in a Job.
     pub fn answer(text: &str) {
         write(&format!("metrics-responder: {}", words(text)));
     }
@@ -92,8 +93,8 @@ fn value(text: &str) -> String {
     quoted
 }
 
-/// Text for people that is logfmt nevertheless, since a wrong flag may stand in a Job: words without
-/// values, and so without quotes. `--flag=x` stays, as a key and its value.
+/// Text for people that is logfmt nevertheless: words without values, and so without quotes.
+/// `--flag=x` stays, as a key and its value.
 fn words(text: &str) -> String {
     let unfit = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
     let text = text.replace('"', "'").replace(unfit, "?");

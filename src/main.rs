@@ -27,9 +27,9 @@ fn exit_status(outcome: &Outcome) -> u8 {
     }
 }
 
-/// One line on standard error, or none where something was printed as asked. All at level info: the
-/// status tells a failure, and a cluster that is offline or lacks a right does not fill its owner's
-/// alerts three times a day.
+/// One line on standard error, or none where something was printed as asked. Events are all of level
+/// info: the status tells a failure, and a cluster that is offline or lacks a right does not fill
+/// its owner's alerts three times a day.
 fn tell(outcome: &Outcome) {
     match outcome {
         Outcome::Accepted {
@@ -77,5 +77,5 @@ fn say_one(message: &str, key: &str, value: &dyn ToString) {
 }
 
 fn say(message: &str, fields: &[(&str, Option<&str>)]) {
-    Log::default().info(message, fields);
+    Log::info(message, fields);
 }

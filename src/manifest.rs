@@ -22,9 +22,13 @@ use rke2::Rke2Config;
 pub const MANIFEST: &str = include_str!("../deploy/upgrade-responder.yaml");
 
 /// What lets the responder read the cluster: not there where reporting is off.
-const ACCESS: [&str; 3] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"];
+const RIGHTS: [&str; 3] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"];
 
-/// The time between two runs: a Job has to end before the next one.
+/// The schedule of the built-in manifest.
+const SCHEDULE: &str = "0 */8 * * *";
+
+/// The time between two runs of that schedule: a Job has to end before the next one. With another
+/// schedule, `concurrencyPolicy: Forbid` skips the runs that begin during a wait.
 const PERIOD: Duration = Duration::from_secs(8 * 60 * 60);
 
 /// What a Job needs besides its wait and its time-outs: to be scheduled, and to pull the image.
@@ -39,6 +43,7 @@ pub(crate) fn render(config: &Rke2Config, image: Option<&str>) -> Result<String,
 /// Adapts a manifest. Idempotent.
 pub fn patch(manifest: &str, config: &Rke2Config, image: Option<&str>) -> Result<String, Error> {
     let mut text = header(config.is_enabled());
+    // Read in the ConfigMap, which stands before the CronJob.
     let mut deadline = None;
     for document in serde_yaml::Deserializer::from_str(manifest) {
         let object = Option::<Mapping>::deserialize(document).map_err(broken)?;
@@ -50,7 +55,7 @@ pub fn patch(manifest: &str, config: &Rke2Config, image: Option<&str>) -> Result
             .get("kind")
             .and_then(Value::as_str)
             .unwrap_or_default();
-        if !config.is_enabled() && ACCESS.contains(&kind) {
+        if !config.is_enabled() && RIGHTS.contains(&kind) {
             continue;
         }
         match kind {
@@ -78,8 +83,8 @@ fn header(enabled: bool) -> String {
     )
 }
 
-/// Returns the seconds that a Job needs with this configuration. One that is off starts none, and
-/// may need too many.
+/// Returns the seconds that a Job needs with this configuration. While reporting is off, no Job
+/// starts, and a wait that is too long is no error.
 fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<u64>, Error> {
     let text = child(object, &["data"]).and_then(|data| data.get_mut("config.yaml"));
     let text = text.ok_or_else(|| broken("the ConfigMap is not as expected"))?;
@@ -88,7 +93,7 @@ fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<
     keys.extend(config.keys.clone());
     keys.insert("enabled".into(), config.is_enabled().into());
     let merged = serde_yaml::to_string(&keys).map_err(broken)?;
-    let seconds = match deadline(&merged) {
+    let seconds = match deadline(&merged, config.schedule.as_deref()) {
         Err(_) if !config.is_enabled() => None,
         seconds => Some(seconds?),
     };
@@ -96,12 +101,12 @@ fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<
     Ok(seconds)
 }
 
-fn deadline(config: &str) -> Result<u64, Error> {
+fn deadline(config: &str, schedule: Option<&str>) -> Result<u64, Error> {
     let keys = Keys::parse(config.as_bytes()).map_err(broken)?;
     let place = "metrics-responder-config";
     let settings = Settings::new(keys, &format!("{place}."), &Env::of(&[]), None)?;
     let needed = settings.spread + 2 * settings.timeout + START;
-    if needed >= PERIOD {
+    if needed >= PERIOD && schedule.is_none_or(|schedule| schedule == SCHEDULE) {
         let reason = "spread, two times the timeout and five minutes to start exceed the 8h until the next run";
         return Err(Error::config(place, reason));
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::args::{self, Args, Cluster, Options, Preview};
 use crate::config::env::Env;
 use crate::config::file::File;
-use crate::config::switch::{Switch, opt_out_command};
+use crate::config::switch::{Switch, off_by_env, opt_out_command};
 use crate::config::{Config, DEFAULT_ENDPOINT, duration};
 use crate::error::Error;
 use crate::kube::timestamp::Timestamp;
@@ -23,7 +23,7 @@ use crate::report::facts::Facts;
 use crate::report::payload::Payload;
 use crate::{send, spread};
 
-/// What came of a command line.
+/// The result of a command line.
 #[derive(Debug)]
 pub enum Outcome {
     /// The report was accepted.
@@ -94,6 +94,9 @@ const VERSION: &str = concat!("metrics-responder ", env!("CARGO_PKG_VERSION"), "
 
 fn report(args: args::Report) -> Result<Outcome, Error> {
     let env = Env::Process;
+    if let (None, Some(by)) = (args.preview, off_by_env(&env)) {
+        return Ok(Outcome::Disabled { by });
+    }
     let file = File::read(args.config.as_deref());
     let switch = Switch::find(&file, &env);
     if let (None, Ok(Switch::Off { by })) = (args.preview, &switch) {
@@ -103,11 +106,11 @@ fn report(args: args::Report) -> Result<Outcome, Error> {
     let config = Config::load(file, switch?, &env, options.endpoint.as_deref())?;
     match args.preview {
         Some(preview) => show(preview, &config, &options, &env),
-        None => send(args.config.as_deref(), &config, &options, &env),
+        None => collect_and_send(args.config.as_deref(), &config, &options, &env),
     }
 }
 
-fn send(
+fn collect_and_send(
     file: Option<&Path>,
     config: &Config,
     options: &Options,
@@ -141,21 +144,32 @@ fn send(
     print(&format!("{payload}\n"))?;
     let wait = spread::wait(&facts.kube_system.uid, config.spread);
     if !wait.is_zero() {
-        pause(wait, &namespace, options.log());
-        // An opt-out made during the wait still counts, and a mistake stops the run, as before it.
-        // The environment cannot have changed.
-        let file = File::read(file);
-        let switch = Switch::find(&file, env)?;
-        if let Switch::Off { by } = switch {
+        pause(wait, &namespace);
+        if let Some(by) = turned_off_meanwhile(file, options, env)? {
             return Ok(Outcome::Disabled { by });
         }
-        Config::load(file, switch, env, options.endpoint.as_deref())?;
     }
     let without_cni = facts.cni.err().map(|error| error.to_string());
-    Ok(post(&payload, without_cni, &namespace, config, options))
+    Ok(deliver(&payload, without_cni, &namespace, config, options))
 }
 
-fn post(
+/// Whether the file turns reporting off by now. A mistake made meanwhile stops the run, as one made
+/// before; the settings stay as they were. The environment of a process cannot change.
+fn turned_off_meanwhile(
+    file: Option<&Path>,
+    options: &Options,
+    env: &Env,
+) -> Result<Option<String>, Error> {
+    let file = File::read(file);
+    match Switch::find(&file, env)? {
+        Switch::Off { by } => Ok(Some(by)),
+        on @ Switch::On { .. } => {
+            Config::load(file, on, env, options.endpoint.as_deref()).map(|_| None)
+        }
+    }
+}
+
+fn deliver(
     payload: &str,
     without_cni: Option<String>,
     namespace: &str,
@@ -202,7 +216,7 @@ fn collect(options: &Options, budget: Duration, env: &Env) -> Result<Facts, Erro
 }
 
 fn cni(api: &Api) -> Result<Cni, Error> {
-    // Most clusters are told by the first row, and then need no more than Multus' rows besides.
+    // In most clusters the first row exists, and only Multus' rows are requested besides.
     let primary = api.first_daemonset(cni::PRIMARY, |row| row.daemonset)?;
     let meta = api.first_daemonset(cni::META, |row| row.daemonset)?;
     let flannel = Cni::may_be_flannel(primary) && api.nodes_show_flannel()?;
@@ -227,11 +241,11 @@ fn namespace(cluster: &Cluster) -> String {
     }
 }
 
-fn pause(wait: Duration, namespace: &str, log: Log) {
+fn pause(wait: Duration, namespace: &str) {
     let stop = format!(
         "kubectl -n {namespace} delete job -l app.kubernetes.io/name=rke2-metrics-responder"
     );
-    log.info(
+    Log::info(
         "waiting before sending; deleting the Job stops it",
         &[("wait", Some(&duration::text(wait))), ("stop", Some(&stop))],
     );
@@ -243,10 +257,10 @@ fn show(preview: Preview, config: &Config, options: &Options, env: &Env) -> Resu
     if let (Preview::Bytes, Switch::Off { by }) = (preview, &config.switch) {
         // A disabled installation may have no account to read the cluster with.
         let message = "reporting is disabled, a run sends nothing";
-        options.log().info(message, &[("by", Some(by))]);
+        Log::info(message, &[("by", Some(by))]);
     }
     let facts = collect(options, config.timeout, env)?;
-    let payload = Payload::from(&facts).to_json()?;
+    let payload = Payload::from(&facts);
     match preview {
         Preview::Prose => {
             let circumstances = Circumstances {
@@ -255,15 +269,15 @@ fn show(preview: Preview, config: &Config, options: &Options, env: &Env) -> Resu
                 outside: !matches!(options.cluster, Cluster::Own(_)),
                 now: Timestamp::now(),
             };
-            print(&explain::text(&payload, &facts, &circumstances))
+            print(&explain::text(&payload.to_value()?, &facts, &circumstances))
         }
         Preview::Bytes => {
             if let Err(error) = &facts.cni {
                 let reason = error.to_string();
                 let message = "the report has no cni-plugin";
-                options.log().info(message, &[("reason", Some(&reason))]);
+                Log::info(message, &[("reason", Some(&reason))]);
             }
-            print(&format!("{payload}\n"))
+            print(&format!("{}\n", payload.to_json()?))
         }
     }
 }

@@ -20,40 +20,41 @@ const MAX_REPLY: u64 = 1 << 20;
 /// endpoint counts reports, and the next run is the retry.
 pub(crate) fn post(target: &Target, report: &[u8], log: Log) -> Result<(), Cow<'static, str>> {
     let started = Instant::now();
-    let (status, result) = exchange(target, report);
+    let (mut status, mut bytes) = (None, 0);
+    let verdict = match connect_and_post(target, report) {
+        Ok((client, response)) => {
+            status = Some(response.status());
+            judge(&client, response, &mut bytes)
+        }
+        Err(failure) => Err(failure.reason),
+    };
     log.request(&Request {
         method: "POST",
         path: target.endpoint.path(),
         status,
-        bytes: *result.as_ref().unwrap_or(&0),
+        bytes,
         took: started.elapsed(),
     });
-    result.map(|_| ())
+    verdict
 }
 
-/// The status, if there was an answer, and the length of the reply, if it is an acceptance.
-fn exchange(target: &Target, report: &[u8]) -> (Option<u16>, Result<u64, Cow<'static, str>>) {
-    let (client, response) = match connect_and_post(target, report) {
-        Ok(answer) => answer,
-        Err(failure) => return (None, Err(failure.reason)),
-    };
-    let status = response.status();
-    let verdict = match status {
+/// The verdict on a reply, of which `bytes` are read.
+fn judge(client: &Client, response: Response, bytes: &mut u64) -> Result<(), Cow<'static, str>> {
+    match response.status() {
         200 => {
             let mut reply = Counted::new(response.into_reader(Some(MAX_REPLY)));
-            read_reply(&mut reply)
-                .map(|()| reply.total())
-                .map_err(|error| match error {
-                    JsonError::Io(e) => client.body_failure(e).reason,
-                    JsonError::Syntax(e) | JsonError::Shape(e) => {
-                        format!("status 200, but not the reply of an upgrade-responder: {e}").into()
-                    }
-                })
+            let verdict = read_reply(&mut reply);
+            *bytes = reply.total();
+            verdict.map_err(|error| match error {
+                JsonError::Io(e) => client.body_failure(e).reason,
+                JsonError::Syntax(e) | JsonError::Shape(e) => {
+                    format!("status 200, but not the reply of an upgrade-responder: {e}").into()
+                }
+            })
         }
-        300..400 => Err(format!("status {status}, and redirects are not followed").into()),
-        _ => Err(format!("status {status}").into()),
-    };
-    (Some(status), verdict)
+        status @ 300..400 => Err(format!("status {status}, and redirects are not followed").into()),
+        status => Err(format!("status {status}").into()),
+    }
 }
 
 /// ureq takes either the public roots or a list of its own, so the roots of `caFile` are tried

@@ -7,13 +7,8 @@ use uuid::Uuid;
 /// The cluster's UUID modulo the window, to the millisecond: without a random source or state it is
 /// the same on each run, and uniform over a fleet, since the low bits of a UUID are random.
 pub fn wait(cluster: &Uuid, window: Duration) -> Duration {
-    // A window of zero has no remainder, and no wait.
-    let millis = cluster.as_u128().checked_rem(window.as_millis());
-    Duration::from_millis(
-        millis
-            .and_then(|millis| u64::try_from(millis).ok())
-            .unwrap_or(0),
-    )
+    let millis = cluster.as_u128() % window.as_millis().max(1);
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_yaml::{Deserializer, Error};
 
 use crate::json::object::Object;
 
-/// More than any file has that is meant. The parser's time grows with the square of the depth.
+/// No valid input nests this deeply. The parser's time grows with the square of the depth.
 const MAX_DEPTH: usize = 100;
 
 /// Reads a mapping; an empty document is `None`. The error gives the position and may name a key,

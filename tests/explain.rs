@@ -11,7 +11,7 @@ mod support;
 
 use std::path::Path;
 
-use metrics_responder::internals::{FIELDS, opt_out_command};
+use metrics_responder::internals::{FIELDS, PRIMARY, opt_out_command};
 use serde_json::Value;
 use support::api::{self, Handled};
 use support::run::{Pod, bare_with, scene};
@@ -130,9 +130,11 @@ fn a_cni_that_cannot_be_read_is_told_once_and_fits_100_columns() {
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
     let words: Vec<_> = run.stdout.split_whitespace().collect();
     let text = words.join(" ");
-    let reason = "not known: GET /apis/apps/v1/namespaces/kube-system/daemonsets/kube-router?resourceVersion=0: \
-                  status 403, the ServiceAccount may not read this";
-    assert_eq!(text.matches(reason).count(), 1, "{text}");
+    let reason = format!(
+        "not known: GET {}?resourceVersion=0: status 403, the ServiceAccount may not read this",
+        PRIMARY.last().unwrap().daemonset.path()
+    );
+    assert_eq!(text.matches(&reason).count(), 1, "{text}");
     assert_eq!(text.matches("status 403").count(), 1, "{text}");
     let rows: Vec<_> = run.stdout.lines().collect();
     let cni = rows

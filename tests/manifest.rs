@@ -206,6 +206,11 @@ fn the_deadline_of_a_job_follows_spread_and_timeout() {
         let config = format!("metrics-responder-config: {config}\n");
         assert_eq!(printed(&config, &[]).deadline(), seconds, "{config}");
     }
+    // Only of its own schedule the manifest knows how long it is until the next run.
+    let weekly = "metrics-responder-config: {spread: 12h, schedule: '@weekly'}";
+    assert_eq!(printed(weekly, &[]).deadline(), 43520);
+    let same = "metrics-responder-config: {spread: 12h, schedule: 0 */8 * * *}";
+    assert!(refused(same).contains("until the next run"));
     // One that is off starts no Job.
     let off = format!("{OFF}metrics-responder-config: {{spread: 8h}}\n");
     assert_eq!(printed(&off, &[]).deadline(), 7200);

@@ -247,6 +247,31 @@ fn a_mistake_made_during_the_wait_sends_nothing() {
     }
 }
 
+/// Opening a FIFO that nobody writes to would wait forever.
+#[test]
+fn an_opt_out_of_the_environment_opens_no_file() {
+    for (name, value) in [("DO_NOT_TRACK", "1"), ("METRICS_RESPONDER_ENABLED", "no")] {
+        let pod = Pod::new().env(name, value);
+        let fifo = pod.folder.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let mut child = pod.config_at(fifo.to_str().unwrap()).start();
+        let mut patience = 300;
+        while child.try_wait().unwrap().is_none() {
+            patience -= 1;
+            if patience == 0 {
+                child.kill().unwrap();
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let run = support::run::finish(child);
+        assert_eq!(
+            (run.code, run.logged("by").as_deref()),
+            (Some(0), Some(name)),
+            "{run:?}"
+        );
+    }
+}
+
 #[test]
 fn previews_show_the_report_of_a_disabled_installation() {
     for name in ["DO_NOT_TRACK", "METRICS_RESPONDER_ENABLED"] {

@@ -48,14 +48,12 @@ pub(crate) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
-/// Whether an authority has a host and, where there is a colon behind it, a port.
+/// Whether an authority is a host and, where there is a colon behind it, a port: no user.
 pub(crate) fn is_address(authority: &Authority) -> bool {
     let host = authority.host();
-    let rest = authority
-        .as_str()
-        .rsplit_once(host)
-        .map_or("", |(_, rest)| rest);
-    !host.is_empty() && (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+    let rest = authority.as_str().strip_prefix(host);
+    let has_port = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    !host.is_empty() && rest.is_some_and(has_port)
 }
 
 /// Whether this is the number of a port: digits alone, since Rust would also take a sign.
@@ -90,6 +88,7 @@ mod tests {
             ("https://:443", true, false),
             ("https://a:99999", true, false),
             ("https://a:0", true, false),
+            ("https://a:a", true, false),
             ("https://a:", true, false),
             ("https://a:+443", true, false),
             ("https://u:p@a", true, false),

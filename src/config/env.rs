@@ -40,7 +40,7 @@ impl Env {
             .map_err(|_| Error::config(name, "not UTF-8"))
     }
 
-    /// The names of all variables that are set and begin like this.
+    /// The names of all variables that are set and begin like this, in whatever case.
     pub(crate) fn names(&self, beginning: &str) -> Vec<String> {
         let mut names: Vec<_> = match self {
             Self::Process => std::env::vars_os()
@@ -48,7 +48,8 @@ impl Env {
                 .collect(),
             Self::Of(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
         };
-        names.retain(|name| name.starts_with(beginning) && self.raw(name).is_some());
+        let begins = |name: &str| name.to_ascii_uppercase().starts_with(beginning);
+        names.retain(|name| begins(name) && self.raw(name).is_some());
         names.sort();
         names
     }

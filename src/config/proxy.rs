@@ -14,7 +14,7 @@ use super::endpoint::{is_address, is_loopback};
 use super::env::Env;
 use crate::error::Error;
 
-/// The order of Go, in which RKE2 is written.
+/// In this order. The first two as Go has them, in which RKE2 is written; the others as curl has.
 const PROXY: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const NO_PROXY: &[&str] = &["NO_PROXY", "no_proxy"];
 
@@ -26,8 +26,8 @@ pub(crate) struct Via {
 }
 
 /// The proxy through which `endpoint` is reached, if any. An endpoint on loopback is never proxied,
-/// as in Go; nor is one without TLS, which is on this machine or in this cluster. A variable that
-/// cannot be used is an error even where the endpoint is an exception.
+/// as in Go; nor is one without TLS, since the variables are for https. A variable that cannot be
+/// used is an error even where the endpoint is an exception.
 pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Via>, Error> {
     let Some((variable, url)) = env.first(PROXY)? else {
         return Ok(None);
@@ -77,7 +77,11 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
     }
-    let (entry, entry_port) = split_port(entry);
+    let (entry, entry_port) = if entry.contains('/') {
+        (entry, None)
+    } else {
+        split_port(entry)
+    };
     if entry_port.is_some_and(|p| p != port) {
         return false;
     }
@@ -88,7 +92,11 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
         };
     }
     // `*.example` means what `.example` does.
-    let domain = entry.trim_start_matches('*').trim_end_matches('.');
+    let entry = entry
+        .strip_prefix('*')
+        .filter(|rest| rest.starts_with('.'))
+        .unwrap_or(entry);
+    let domain = entry.trim_end_matches('.');
     match domain.strip_prefix('.') {
         Some(parent) => is_subdomain(host, parent),
         None => host == domain || is_subdomain(host, domain),
@@ -183,6 +191,8 @@ mod tests {
             ("[fd00::1]:443", "[fd00::1]", 443, true),
             ("[fd00::1]:80", "[fd00::1]", 443, false),
             ("10.0.0.0/x,/8,,:", "10.0.0.1", 443, false),
+            ("10.0.0.0/8:443", "10.0.0.1", 443, false),
+            ("*example,**.example", "a.example", 443, false),
         ] {
             assert_eq!(
                 is_excepted(list, host, port),

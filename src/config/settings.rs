@@ -110,7 +110,7 @@ impl Settings {
     }
 }
 
-/// What lies over what: the environment over the file.
+/// The environment has precedence over the file.
 struct Layers<'a> {
     place: &'a str,
     env: &'a Env,
@@ -204,7 +204,7 @@ fn variable(key: &str) -> String {
     variable
 }
 
-/// They may stand around a word.
+/// Removed around a word.
 pub(super) const QUOTES: [char; 2] = ['"', '\''];
 
 /// The words for on and off that people write, quoted or not.

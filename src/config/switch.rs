@@ -3,7 +3,7 @@
 //! This is looked at before anything else is read or can fail: with an opt-out set, no mistake in
 //! another setting, nor in the rest of the file, leads to anything but "disabled".
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::env::Env;
 use super::file::{File, MAX_FILE};
@@ -43,15 +43,14 @@ impl Switch {
     /// `DO_NOT_TRACK`, then the variable, then the file. An error where none of them says off, but
     /// one is not understood.
     pub fn find(file: &File, env: &Env) -> Result<Self, Error> {
-        if do_not_track(env) {
-            let by = "DO_NOT_TRACK".to_owned();
+        if let Some(by) = off_by_env(env) {
             return Ok(Self::Off { by });
         }
-        let by_variable = || VARIABLE.to_owned();
         let by_file = || file.place("enabled");
         match (in_env(env), in_file(file)) {
-            (Ok(Some(false)), _) => Ok(Self::Off { by: by_variable() }),
-            (Ok(Some(true)), _) => Ok(Self::On { by: by_variable() }),
+            (Ok(Some(_)), _) => Ok(Self::On {
+                by: VARIABLE.to_owned(),
+            }),
             (_, Ok(Some(false))) => Ok(Self::Off { by: by_file() }),
             (Err(error), _) | (_, Err(error)) => Err(error),
             (Ok(None), Ok(Some(true))) => Ok(Self::On { by: by_file() }),
@@ -62,7 +61,15 @@ impl Switch {
     }
 }
 
-/// Anything but a plain "no" is an objection: <https://consoledonottrack.com> says `1`, people
+/// The variable that turns reporting off, if one does. No file is opened for it.
+pub(crate) fn off_by_env(env: &Env) -> Option<String> {
+    if do_not_track(env) {
+        return Some("DO_NOT_TRACK".to_owned());
+    }
+    matches!(in_env(env), Ok(Some(false))).then(|| VARIABLE.to_owned())
+}
+
+/// Any value but `0` and `false` is an objection: <https://consoledonottrack.com> says `1`, people
 /// write more.
 fn do_not_track(env: &Env) -> bool {
     let value = env.raw("DO_NOT_TRACK");
@@ -81,6 +88,7 @@ fn in_file(file: &File) -> Result<Option<bool>, Error> {
     /// The rest of the file is judged later.
     #[derive(Deserialize)]
     struct Enabled {
+        #[serde(default, deserialize_with = "word")]
         enabled: Option<String>,
     }
 
@@ -99,7 +107,15 @@ fn in_file(file: &File) -> Result<Option<bool>, Error> {
     }
 }
 
-/// Whether a file that is not understood says `enabled: false` somewhere, in whatever notation.
+/// A key without a value is an empty word, which is no answer: where a template lost the value, that
+/// must not read as "on".
+fn word<'de, D: Deserializer<'de>>(yaml: D) -> Result<Option<String>, D::Error> {
+    Option::deserialize(yaml).map(|word| Some(word.unwrap_or_default()))
+}
+
+/// Whether a file that YAML's parser refuses says `enabled: false` somewhere, in whatever notation.
+/// Where that is doubtful, the answer should be yes: such a file ends the run in any case, and what
+/// is at stake is whether as an opt-out or as a mistake.
 fn says_off(text: &[u8]) -> bool {
     let text = String::from_utf8_lossy(text);
     let mut before = ["", ""];
@@ -172,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn an_objection_is_anything_but_no() {
+    fn an_objection_is_anything_but_0_and_false() {
         for (value, objects) in [
             ("1", true),
             ("true", true),

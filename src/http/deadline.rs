@@ -1,10 +1,11 @@
-//! Work that must be done by then.
+//! Work with a deadline.
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-/// Does the work on another thread. One that is left behind ends with the program.
+/// Does the work on another thread. What is not done in time may still get done until the program
+/// ends, a moment later: a report that counts as not accepted may have arrived.
 pub(super) fn within<T: Send + 'static>(
     budget: Duration,
     work: impl FnOnce() -> Result<T, ureq::Error> + Send + 'static,

@@ -12,8 +12,7 @@ use super::deadline::within;
 /// As many addresses as ureq takes.
 const MAX_ADDRESSES: usize = 16;
 
-/// ureq's own resolver starts a thread for an address too, and panics where
-/// there can be none.
+/// ureq's own resolver starts a thread for an IP address too, and panics where it cannot.
 #[derive(Debug)]
 pub(super) struct Lookup;
 

@@ -89,9 +89,14 @@ impl<R: Read> Cursor<R> {
                         return Ok(value);
                     }
                 }
-                // The value goes on in the stream.
-                Err(error) if error.is_eof() && !self.ended => {}
-                Err(error) => return Err(error.into()),
+                // At the end of what is held, the value goes on in the stream. A number that is cut
+                // there is not reported as an early end.
+                Err(error) => {
+                    let is_cut = json.into_iter::<IgnoredAny>().byte_offset() == rest.len();
+                    if self.ended || !(is_cut || error.is_eof()) {
+                        return Err(error.into());
+                    }
+                }
             }
             self.read_on()?;
         }
@@ -195,5 +200,34 @@ impl<R: Read> Cursor<R> {
         let n = more.read_to_end(&mut self.buffer).map_err(JsonError::Io)?;
         self.ended = n == 0;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Wherever the buffer ends, a value is read as if it did not.
+    #[test]
+    fn a_value_may_go_on_behind_the_buffer() {
+        let json = r#"{"a":[-12,1.5e-3,"\u00e9\ud83d\ude00",true,null],"b":-0.5}"#;
+        for blanks in BUFFER - json.len()..=BUFFER {
+            let text = format!("{}{json}", " ".repeat(blanks));
+            let mut cursor = Cursor::new(text.as_bytes());
+            let mut keys = String::new();
+            let read: Result<(), JsonError> = cursor.object(|cursor, key| {
+                keys += key;
+                if key == "a" {
+                    cursor.list(Cursor::skip)
+                } else {
+                    cursor.skip()
+                }
+            });
+            assert!(read.is_ok() && cursor.end().is_ok(), "{blanks}: {read:?}");
+            assert_eq!(keys, "ab");
+            // As one value, too, and typed.
+            let mut cursor = Cursor::new(text.as_bytes());
+            assert!(cursor.value::<serde_json::Value>().is_ok() && cursor.end().is_ok());
+        }
     }
 }

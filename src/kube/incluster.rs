@@ -5,6 +5,7 @@ use std::net::Ipv6Addr;
 use std::path::Path;
 
 use super::{Access, Token};
+use crate::config::endpoint::is_address;
 use crate::config::env::Env;
 use crate::error::Error;
 use crate::http;
@@ -59,13 +60,12 @@ fn server(env: &Env) -> Result<String, Error> {
         .parse()
         .map_err(|_| Error::access(PORT, "not a port"))?;
     let server = if host.parse::<Ipv6Addr>().is_ok() {
-        format!("https://[{host}]:{port}")
+        format!("[{host}]:{port}")
     } else {
-        format!("https://{host}:{port}")
+        format!("{host}:{port}")
     };
-    let uri: Result<ureq::http::Uri, _> = server.parse();
-    match uri {
-        Ok(uri) if uri.path() == "/" && !server.contains('@') => Ok(server),
+    match server.parse() {
+        Ok(authority) if is_address(&authority) => Ok(format!("https://{server}")),
         _ => Err(Error::access(HOST, "not an address")),
     }
 }
@@ -111,6 +111,7 @@ mod tests {
             ("not an address", "443", HOST),
             ("evil/path", "443", HOST),
             ("user@evil", "443", HOST),
+            ("evil?x", "443", HOST),
         ] {
             let error = at(&[(HOST, host), (PORT, port)]).unwrap_err();
             assert!(error.starts_with(variable), "{error}");

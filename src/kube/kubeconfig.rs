@@ -3,7 +3,6 @@
 //! A key that this client does not support is refused by name, never skipped: somebody configured
 //! that proxy or plugin for a reason.
 
-use std::fs;
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
@@ -13,17 +12,18 @@ use serde::de::IgnoredAny;
 use ureq::tls::{ClientCert, RootCerts};
 
 use super::{Access, Token};
-use crate::config::endpoint::is_loopback;
+use crate::config::endpoint::{is_address, is_loopback};
+use crate::config::file::read;
 use crate::error::Error;
-use crate::{config, http, yaml};
+use crate::{http, yaml};
 
-/// Kubeconfigs of hundreds of clusters are smaller.
+/// Kubeconfigs of hundreds of clusters are smaller, and so is every file that they name.
 const MAX_FILE: u64 = 1 << 20;
 
 /// Reads the file, and the files that it names.
 pub(crate) fn access(file: &Path) -> Result<Access, Error> {
     let origin = || file.display().to_string();
-    let text = config::file::read(file, MAX_FILE).map_err(|e| Error::config(origin(), e))?;
+    let text = read(file, MAX_FILE).map_err(|e| Error::config(origin(), e))?;
     let folder = file.parent().unwrap_or(Path::new(""));
     from_text(&text, folder).map_err(|reason| Error::config(origin(), reason))
 }
@@ -232,7 +232,7 @@ fn is_set(text: Option<&str>) -> bool {
 fn server(text: &str) -> Result<String, String> {
     let expected = "server: not an https URL (http is only for loopback)";
     let uri: ureq::http::Uri = text.parse().map_err(|_| expected)?;
-    let plain = uri.query().is_none() && uri.authority().is_some_and(|a| !a.as_str().contains('@'));
+    let plain = uri.query().is_none() && uri.authority().is_some_and(is_address);
     let encrypted = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => uri.host().is_some_and(is_loopback),
@@ -249,8 +249,8 @@ fn server(text: &str) -> Result<String, String> {
 fn token(token: Option<&str>, file: Option<&str>, folder: &Path) -> Result<Option<Token>, String> {
     let text = match file.filter(|file| !file.is_empty()) {
         Some(file) => {
-            let text = fs::read_to_string(folder.join(file));
-            Some(text.map_err(|e| format!("tokenFile: {e}"))?)
+            let text = read(&folder.join(file), MAX_FILE).map_err(|e| format!("tokenFile: {e}"))?;
+            Some(String::from_utf8(text).map_err(|_| "tokenFile: not UTF-8")?)
         }
         None => token
             .filter(|token| !token.is_empty())
@@ -275,7 +275,7 @@ impl Pem {
             return Ok(Some(text));
         }
         match file.filter(|file| !file.is_empty()) {
-            Some(file) => fs::read(folder.join(file))
+            Some(file) => read(&folder.join(file), MAX_FILE)
                 .map(Some)
                 .map_err(|e| format!("{key}: {e}")),
             None => Ok(None),
@@ -362,6 +362,12 @@ mod tests {
             ("", "client-certificate-data: QUJD", "client-key"),
             ("", "client-key-data: QUJD", "client-certificate"),
             ("", "tokenFile: nowhere", "tokenFile"),
+            ("", "tokenFile: /dev/zero", "tokenFile"),
+            (
+                "certificate-authority: /dev/zero",
+                "",
+                "certificate-authority",
+            ),
             ("", "token: 'a b'", "token"),
         ] {
             let server = if cluster.is_empty() {
@@ -399,6 +405,8 @@ mod tests {
             "http://u:p@localhost",
             "https://",
             "https://u:p@a",
+            "https://a:644300",
+            "http://127.0.0.1:80010",
             "https://a?b",
             "ftp://a",
         ] {

@@ -85,7 +85,7 @@ pub(crate) fn read<T: Default + Extend<Node>>(body: impl Read) -> Result<T, List
 }
 
 #[derive(Clone, Copy, Deserialize, PartialEq)]
-enum Kind {
+enum ListKind {
     NodeList,
     Table,
 }
@@ -93,11 +93,11 @@ enum Kind {
 /// What has been seen of a list besides its nodes.
 #[derive(Default)]
 struct List {
-    kind: Option<Kind>,
+    kind: Option<ListKind>,
     metadata: Option<ListMeta>,
     columns: Option<Result<Columns, ListError>>,
     /// The form that its nodes came in.
-    nodes: Option<Kind>,
+    nodes: Option<ListKind>,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,7 +134,7 @@ impl List {
                 )
             }
             "rows" => {
-                once(&mut self.nodes, Kind::Table)?;
+                once(&mut self.nodes, ListKind::Table)?;
                 // The API server writes the columns first. Rows before them cannot be read.
                 let Some(Ok(columns)) = self.columns else {
                     return Err(ListError::Columns);
@@ -145,7 +145,7 @@ impl List {
                 })
             }
             "items" => {
-                once(&mut self.nodes, Kind::NodeList)?;
+                once(&mut self.nodes, ListKind::NodeList)?;
                 each(json, |json| {
                     let Object(item): Object<Item> = json.value()?;
                     nodes.extend([item.into()]);
@@ -162,18 +162,18 @@ impl List {
         let continued = self.metadata.and_then(|metadata| metadata.r#continue);
         let whole = continued.is_none_or(|token| token.is_empty());
         match (self.kind, self.nodes) {
-            (Some(Kind::Table), Some(Kind::Table)) if whole => {
+            (Some(ListKind::Table), Some(ListKind::Table)) if whole => {
                 self.columns.unwrap_or(Err(ListError::Columns)).map(|_| ())
             }
-            (Some(Kind::Table), Some(Kind::Table) | None) => Err(ListError::Columns),
-            (Some(Kind::NodeList), Some(Kind::NodeList)) if whole => Ok(()),
+            (Some(ListKind::Table), Some(ListKind::Table) | None) => Err(ListError::Columns),
+            (Some(ListKind::NodeList), Some(ListKind::NodeList)) if whole => Ok(()),
             _ => Err(unexpected()),
         }
     }
 }
 
-fn once<T>(place: &mut Option<T>, value: T) -> Result<(), ListError> {
-    match place.replace(value) {
+fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), ListError> {
+    match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(unexpected()),
     }

@@ -16,8 +16,8 @@ pub(super) fn open(folder: &Path, path: &str, table: bool) -> io::Result<Option<
             Err(e) => Err(e),
         }
     };
-    match table.then(|| file(".table.json")) {
-        Some(Ok(Some(table))) => Ok(Some(table)),
-        _ => file(".json"),
+    if table && let Some(table) = file(".table.json")? {
+        return Ok(Some(table));
     }
+    file(".json")
 }

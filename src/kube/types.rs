@@ -24,7 +24,7 @@ impl GitVersion {
         &self.0
     }
 
-    /// The part that every distribution shares, up to the `+`: `v1.36.2`.
+    /// The part up to the `+`, where RKE2 and K3s write their own release: `v1.36.2`.
     pub fn kubernetes(&self) -> &str {
         self.0.split('+').next().unwrap_or_default()
     }
@@ -34,7 +34,8 @@ impl TryFrom<String> for GitVersion {
     type Error = &'static str;
 
     /// Takes a semantic version with the leading `v`, and the placeholders that Kubernetes' own
-    /// unreleased builds carry (`v0.0.0-master+$Format:%H$`): nothing in which a text could hide.
+    /// unreleased builds carry (`v0.0.0-master+$Format:%H$`), up to 64 characters. What stands behind
+    /// the numbers is up to whoever built the distribution.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let core = text.split(['-', '+']).next().unwrap_or_default();
         let numbers = core.strip_prefix('v').unwrap_or_default().split('.');

@@ -42,9 +42,9 @@ pub struct Rke2Config {
     registry: Option<String>,
 }
 
-/// Finds the configuration. `None` where there is none, and the manifest is written on a server
-/// that is not configured yet. One that is only printed comes from a configuration or not at all:
-/// on a workstation the defaults would read as "on".
+/// Finds the configuration. Without one, `None` stands for the defaults where the manifest is
+/// written to a file, as on a server that is about to be installed. Where it is only printed, that
+/// is an error: on a workstation the defaults would read as "on".
 pub(crate) fn find(
     named: Option<&Path>,
     env: &Env,
@@ -117,7 +117,7 @@ impl Rke2Config {
         Ok(config)
     }
 
-    /// Adds what one file says. A mistake in our keys is kept until it is known whether it matters.
+    /// Adds what one file says, and keeps the first mistake in our keys for [`Self::judged`].
     pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
         let keys = yaml::read_first(text).map_err(|e| Error::config(file, e))?;
         for (key, value) in keys.into_iter().flat_map(|OwnKeys(keys)| keys) {

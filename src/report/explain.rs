@@ -21,7 +21,7 @@ pub(crate) struct Circumstances<'a> {
 }
 
 /// The explanation of a report, as plain text.
-pub(crate) fn text(report: &str, facts: &Facts, circumstances: &Circumstances<'_>) -> String {
+pub(crate) fn text(report: &Value, facts: &Facts, circumstances: &Circumstances<'_>) -> String {
     let mut page = Page(String::new());
     page.line("What is sent:");
     page.line("");
@@ -34,12 +34,11 @@ pub(crate) fn text(report: &str, facts: &Facts, circumstances: &Circumstances<'_
     page.0
 }
 
-fn fields(page: &mut Page, report: &str, facts: &Facts) {
-    let report: Value = serde_json::from_str(report).unwrap_or_default();
-    let row = |key, value: &str, read_from| format!("{key:<19}{value:<38}{read_from}");
+fn fields(page: &mut Page, report: &Value, facts: &Facts) {
+    let row = |key, value: &str, read_from| format!("{key:<18} {value:<37} {read_from}");
     page.line(&row("FIELD", "VALUE", "READ FROM"));
     for field in FIELDS {
-        let parts = [&report, &report["extraTagInfo"], &report["extraFieldInfo"]];
+        let parts = [report, &report["extraTagInfo"], &report["extraFieldInfo"]];
         let value = match parts.into_iter().find_map(|part| part.get(field.key)) {
             Some(Value::String(value)) => value.clone(),
             Some(value) => value.to_string(),

@@ -10,8 +10,8 @@ use crate::kube::nodes::Node;
 use crate::kube::timestamp::Timestamp;
 use crate::kube::types::{GitVersion, NamespaceMeta};
 
-/// A required fact is a plain value, and a run without it ends; an optional one is a `Result`, and
-/// its absence costs only its own field of the report.
+/// Without one of these facts there is no report, but for the CNI: without it, only its own field is
+/// missing.
 #[derive(Debug)]
 pub struct Facts {
     /// `gitVersion` of the API server.

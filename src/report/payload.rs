@@ -4,6 +4,7 @@
 //! makes it refuse the whole report. The keys are written here and nowhere else.
 
 use serde::Serialize;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::facts::Facts;
@@ -80,7 +81,7 @@ pub struct Payload<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tags<'a> {
-    /// The version of Kubernetes alone, `v1.36.2`: the same for everybody who runs it.
+    /// The version up to the `+`, `v1.36.2`: that of Kubernetes, without RKE2's own release.
     kubernetes_version: &'a str,
     /// The UID of the namespace `kube-system`, so that a cluster is counted once. Random, made when
     /// the cluster was; a pseudonym, since it stays the same between reports.
@@ -108,6 +109,11 @@ impl Payload<'_> {
     /// The bytes that are printed and posted.
     pub fn to_json(&self) -> Result<String, Error> {
         serde_json::to_string(self).map_err(|e| Error::write("the report", e.into()))
+    }
+
+    /// The same by its keys.
+    pub(crate) fn to_value(&self) -> Result<Value, Error> {
+        serde_json::to_value(self).map_err(|e| Error::write("the report", e.into()))
     }
 }
 

@@ -261,7 +261,10 @@ fn flags() -> Vec<Row> {
             )),
         row("an option given twice")
             .args(["--config=/nowhere"])
-            .gives(Typed("unexpected argument '--config=/nowhere'")),
+            .gives(Typed("unexpected argument '--config=...'")),
+        row("a key in an option given twice")
+            .args(["--endpoint=https://a/?acme-canary", "--endpoint=https://a"])
+            .gives(Typed("unexpected argument '--endpoint=...'")),
         row("two previews")
             .args(["--dry-run", "--explain"])
             .gives(Typed("--dry-run and --explain exclude each other")),
