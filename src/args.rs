@@ -19,7 +19,7 @@ Usage:
 
 Options:
   --dry-run                 print the report on standard output and send nothing
-  --explain                 print the report for people, with what becomes of it, and send nothing
+  --explain                 print the report in prose, with where and when it is sent, and send nothing
   --recorded DIR            read a recorded API instead of a cluster
   --kubeconfig FILE         read a cluster from outside it
   --serviceaccount-dir DIR  where the ServiceAccount is mounted
@@ -34,7 +34,7 @@ Options:
 
 Options of manifest:
   --rke2-config FILE        [default: /etc/rancher/rke2/config.yaml, or that of K3s where only K3s is configured]
-  --image REF               the image to run [default: that of the release, out of system-default-registry]
+  --image REF               the image to run [default: the release's, from system-default-registry]
   --output FILE             write the manifest to FILE, whole or not at all, instead of printing it
 
 Environment (over the file, under the flags):
@@ -45,10 +45,11 @@ Environment (over the file, under the flags):
   METRICS_RESPONDER_SPREAD        wait before sending, less than this [default: 0s]
   METRICS_RESPONDER_GRACE_PERIOD  a cluster younger than this sends nothing yet [default: 0s]
   METRICS_RESPONDER_TIMEOUT       for reading the cluster, and again for sending [default: 10s]
-  HTTPS_PROXY, NO_PROXY           for the endpoint alone
+  HTTPS_PROXY (or ALL_PROXY), NO_PROXY
+                                  for the endpoint alone
 
 Exit status:
-  0  sent, printed, disabled, too young, or not sent for a reason outside (unreachable, slow, unexpected reply)
+  0  sent, printed, disabled, too young, or not sent because of others (unreachable, slow, unexpected reply)
   1  the cluster could not be read as installed, or there was nothing to print
   2  wrong flags or configuration
   3  with --strict: not accepted

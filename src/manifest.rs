@@ -76,7 +76,7 @@ fn broken(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error 
 
 fn header(enabled: bool) -> String {
     let on = format!("enabled. Turn it off: {}", opt_out_command("kube-system"));
-    let off = "disabled: the CronJob is suspended, and nothing may be read.".to_owned();
+    let off = "disabled: the CronJob is suspended, and has no access to the API.".to_owned();
     let state = if enabled { on } else { off };
     format!(
         "# rke2-metrics-responder, written by `metrics-responder manifest`.\n# Reporting {state}\n"

@@ -285,6 +285,8 @@ fn the_documents_name_this_version() {
         "rke2-metrics-responder:v",
         "rke2-metrics-responder-",
         "tags/v",
+        "branch v",
+        "download v",
         "tag=v",
         "tag `v",
         "  - version: ",

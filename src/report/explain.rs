@@ -109,7 +109,7 @@ fn whose_settings(page: &mut Page, namespace: &str) {
 
 fn when(facts: &Facts, config: &Config) -> String {
     if config.spread.is_zero() {
-        return "at each run, as soon as the cluster was read (no spread is set)".to_owned();
+        return "at each run, as soon as the cluster has been read (no spread is set)".to_owned();
     }
     let wait = duration::text(spread::wait(&facts.kube_system.uid, config.spread));
     let spread = duration::text(config.spread);

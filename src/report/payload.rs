@@ -28,12 +28,12 @@ pub const FIELDS: [Field; 8] = [
     Field {
         key: "appVersion",
         read_from: "GET /version",
-        not_personal: "a version, as its builder named it",
+        not_personal: "the version of the build",
     },
     Field {
         key: "kubernetesVersion",
         read_from: "GET /version",
-        not_personal: "a version, as its builder named it",
+        not_personal: "the version of the build",
     },
     Field {
         key: "clusteruuid",

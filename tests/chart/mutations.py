@@ -60,7 +60,7 @@ MUTATIONS = {
         ("backoffLimit: 0", "backoffLimit: 1", "default: Job: backoffLimit"),
         ("type: DisruptionTarget", "type: Ready", "default: Job: podFailurePolicy"),
         ("action: Ignore", "action: Count", "default: Job: podFailurePolicy"),
-        ("          - action: Ignore", "          - actions: Ignore", "default: CronJob: valid for Kubernetes 1.28"),
+        ("          - action: Ignore", "          - actions: Ignore", "default: CronJob: valid for Kubernetes 1.27"),
         ("ttlSecondsAfterFinished: 28800", "ttlSecondsAfterFinished: 0", "default: Job: ttlSecondsAfterFinished"),
         (
             "      labels:\n        app.kubernetes.io/name: rke2-metrics-responder\n    spec:",
@@ -80,7 +80,7 @@ MUTATIONS = {
             "default: pod: terminationGracePeriodSeconds",
         ),
         ('value: "1"', 'value: "5"', "default: pod: dnsConfig"),
-        ('value: "1"', "value: 1", "default: CronJob: valid for Kubernetes 1.28"),
+        ('value: "1"', "value: 1", "default: CronJob: valid for Kubernetes 1.27"),
         ("dnsPolicy: ClusterFirst", "dnsPolicy: Default", "default: pod: dnsPolicy"),
         ("{{- with .Values.imagePullSecrets }}", "{{- with list }}", "private-registry: pod: imagePullSecrets"),
         ("{{- with .Values.podAnnotations }}", "{{- with dict }}", "default: pod: metadata"),

@@ -28,7 +28,7 @@ NAME = "rke2-metrics-responder"
 NAMESPACE = "kube-system"
 CLUSTER_WIDE = {"ClusterRole", "ClusterRoleBinding"}
 # The oldest and the newest Kubernetes that are validated against.
-KUBERNETES = ["1.28", "1.37"]
+KUBERNETES = ["1.27", "1.37"]
 CONFIG_DIR = "/etc/metrics-responder"
 ENDPOINT = "https://metrics-responder.rke2.io/v1/checkupgrade"
 OPT_OUT = f"create configmap {NAME}-override --from-literal=METRICS_RESPONDER_ENABLED=false"

@@ -464,7 +464,7 @@ def check_numbers(checks):
     hours = [grace + period, grace + 2 * period]
     checks.equal("the age at which a cluster appears", readme(r"(\d+) to (\d+) hours after its creation"), hours)
 
-    up, down = readme(r"takes ([\d,]+) bytes to the endpoint and ([\d,]+) back")
+    up, down = readme(r"takes some ([\d,]+) bytes to the endpoint and ([\d,]+) back")
     rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) kB/s \| ([\d,]+) kB/s \|$", README, re.M)
     rows = [[int(number.replace(",", "")) for number in row] for row in rows]
     rates = [(clusters, clusters / 600) for clusters in (10**4, 10**5, 10**6)]
