@@ -78,3 +78,15 @@ pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_may_have_the_size_of_the_limit() {
+        let (file, size) = (Path::new("LICENSE"), fs::metadata("LICENSE").unwrap().len());
+        assert_eq!(read(file, size).unwrap().len() as u64, size);
+        assert!(read(file, size - 1).is_err());
+    }
+}

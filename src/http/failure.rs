@@ -96,7 +96,6 @@ fn io_reason(error: &io::Error) -> Cow<'static, str> {
     }
     let reason = match error.kind() {
         io::ErrorKind::UnexpectedEof => "the connection was closed early",
-        io::ErrorKind::InvalidData => "the peer does not speak TLS",
         // An error of the resolver has neither a number nor a kind of its own.
         _ if error.to_string().starts_with("failed to lookup") => "the host name does not resolve",
         _ => "the connection failed",
@@ -130,7 +129,6 @@ fn certificate_reason(error: &CertificateError) -> &'static str {
         E::NotValidForName | E::NotValidForNameContext { .. } => {
             "the certificate is for another name"
         }
-        E::Revoked => "the certificate was revoked",
         _ => "the certificate is not valid",
     }
 }

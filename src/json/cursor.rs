@@ -193,7 +193,7 @@ impl<R: Read> Cursor<R> {
         self.position = 0;
         // What is left is a value that has begun, since everything before it was passed.
         let held = self.buffer.len();
-        if held > MAX_VALUE {
+        if held >= MAX_VALUE {
             return Err(JsonError::Syntax("a value of more than 2 MiB".to_owned()));
         }
         let mut more = self.reader.by_ref().take(held.max(BUFFER) as u64);

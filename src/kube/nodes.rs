@@ -379,6 +379,7 @@ mod tests {
             ),
             (r#"{"kubernetes.io/role":"master"}"#, "master", &["master"]),
             (r#"{"kubernetes.io/role":"node"}"#, "node", &[]),
+            (r#"{"role":"master"}"#, "<none>", &[]),
             (
                 r#"{"acme/node-role.kubernetes.io/etcd":"true"}"#,
                 "<none>",

@@ -21,3 +21,18 @@ pub(super) fn open(folder: &Path, path: &str, table: bool) -> io::Result<Option<
     }
     file(".json")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_not_there_is_missing() {
+        for table in [false, true] {
+            let found = |folder| open(Path::new(folder), "/version?a=b", table);
+            assert!(found("testdata/clusters/rke2-canal-ha").unwrap().is_some());
+            assert!(found("src").unwrap().is_none());
+            assert!(found("Cargo.toml").is_err());
+        }
+    }
+}
