@@ -39,7 +39,7 @@ impl fmt::Display for JsonError {
 }
 
 impl From<serde_json::Error> for JsonError {
-    /// Keeps the position, of a list's element that within the element, and drops the text, which
+    /// Keeps the position, which [`cursor`] counts from the value it is at, and drops the text, which
     /// may quote the peer.
     fn from(error: serde_json::Error) -> Self {
         let place = format!("line {}, column {}", error.line(), error.column());
