@@ -1,6 +1,6 @@
 //! Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once.
 //!
-//! [`run`] does what a command line says, and returns what came of it. The modules stand in the
+//! [`run()`] does what a command line says, and returns what came of it. The modules stand in the
 //! order in which data passes through them.
 
 mod run;
