@@ -389,6 +389,9 @@ mod tests {
             assert!(matches!(error, Error::Config { .. }), "{error}");
             fs::remove_file(link).unwrap();
         }
+        fs::remove_dir_all(&folder).unwrap();
+        fs::write(&folder, "a file where a folder should be").unwrap();
+        assert!(find(None, &Env::of(&[]), &root, true).is_err());
         fs::remove_dir_all(root).unwrap();
     }
 
