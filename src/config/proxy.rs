@@ -77,11 +77,7 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
     }
-    let (entry, entry_port) = if entry.contains('/') {
-        (entry, None)
-    } else {
-        split_port(entry)
-    };
+    let (entry, entry_port) = split_port(entry);
     if entry_port.is_some_and(|p| p != port) {
         return false;
     }
@@ -103,8 +99,11 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
     }
 }
 
-/// Splits `host:port` and `[address]:port`; a bare IPv6 address has no port.
+/// Splits `host:port` and `[address]:port`; neither a CIDR nor a bare IPv6 address has a port.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if entry.contains('/') {
+        return (entry, None);
+    }
     if let Some((address, rest)) = entry.strip_prefix('[').and_then(|e| e.split_once(']')) {
         return (address, rest.strip_prefix(':').and_then(|p| p.parse().ok()));
     }
