@@ -52,6 +52,10 @@ systemd:
     cargo build
     tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder"
 
+# Check the man page that a release makes of --help; needs mandoc
+man:
+    cargo run --quiet -- --help | deploy/release/man.py 0.0.0 2000-01-01 | mandoc -T lint -W warning
+
 # Run the tests with AWS-LC's FIPS module; needs cmake, Go and make
 test-fips *args:
     cargo test --locked --features fips --target-dir "${CARGO_TARGET_DIR:-target}/fips" {{ args }}

@@ -45,8 +45,8 @@ Environment (over the file, under the flags):
   METRICS_RESPONDER_SPREAD        wait before sending, less than this [default: 0s]
   METRICS_RESPONDER_GRACE_PERIOD  a cluster younger than this sends nothing yet [default: 0s]
   METRICS_RESPONDER_TIMEOUT       for reading the cluster, and again for sending [default: 10s]
-  HTTPS_PROXY (or ALL_PROXY), NO_PROXY
-                                  for the endpoint alone
+  HTTPS_PROXY or ALL_PROXY        the proxy, for the endpoint alone
+  NO_PROXY                        hosts, addresses and networks reached without it
 
 Exit status:
   0  sent, printed, disabled, too young, or not sent because of others (unreachable, slow, unexpected reply)
