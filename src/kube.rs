@@ -314,6 +314,7 @@ fn refused<T>(path: &str, status: u16, body: &mut dyn Read) -> Result<T, Error> 
         status,
     })
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
