@@ -312,6 +312,18 @@ mod tests {
     }
 
     #[test]
+    fn an_option_has_a_value() {
+        for name in ["--config", "--endpoint", "--recorded"] {
+            let words = vec!["--dry-run".into(), name.into(), "".into()];
+            let Ok(Args::Report(report)) = Args::parse(words) else {
+                panic!("{name}");
+            };
+            let error = report.options.unwrap_err().to_string();
+            assert_eq!(error, format!("{name} expects a value; see --help"));
+        }
+    }
+
+    #[test]
     fn a_run_that_would_send_is_known_as_one_whatever_else_is_wrong() {
         for (line, preview, config) in [
             ("--dryrun --config c", None, Some("c")),
