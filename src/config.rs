@@ -262,6 +262,14 @@ mod tests {
     }
 
     #[test]
+    fn a_file_may_have_the_size_of_the_limit() {
+        let largest = format!("timeout: 1s\n#{}", " ".repeat(file::MAX_FILE - 13));
+        assert!(load(&largest, &[], None).is_ok());
+        let error = load(&format!("{largest} "), &[], None).unwrap_err();
+        assert_eq!(error, "c.yaml: larger than 65536 bytes");
+    }
+
+    #[test]
     fn a_misspelt_variable_is_an_error() {
         for name in ["METRICS_RESPONDER_ENABLE", "metrics_responder_enabled"] {
             let error = load("", &[(name, "false")], None).unwrap_err();

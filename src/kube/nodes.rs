@@ -378,6 +378,12 @@ mod tests {
                 &[],
             ),
             (r#"{"kubernetes.io/role":"master"}"#, "master", &["master"]),
+            // Twice is no more than once.
+            (
+                r#"{"kubernetes.io/role":"master","node-role.kubernetes.io/master":""}"#,
+                "master,master",
+                &["master"],
+            ),
             (r#"{"kubernetes.io/role":"node"}"#, "node", &[]),
             (r#"{"role":"master"}"#, "<none>", &[]),
             (
@@ -410,6 +416,12 @@ mod tests {
                 assert_eq!(node.os_image, "x");
             }
         }
+    }
+
+    #[test]
+    fn labels_are_a_mapping() {
+        let error = serde_json::from_str::<Labels>("[]").err().unwrap();
+        assert!(error.to_string().contains("expected labels"), "{error}");
     }
 
     #[test]

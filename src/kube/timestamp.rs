@@ -70,8 +70,8 @@ impl TryFrom<String> for Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (mut days, seconds) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
-        // Never too late: no year has more than 366 days, and no parsed one comes before -1.
-        let mut year = if days < 0 { -1 } else { 1970 + days / 366 };
+        // With its offset, the first moment that can be written is in the year before 0.
+        let mut year = -1;
         while days_before_year(year + 1) <= days {
             year += 1;
         }
@@ -183,6 +183,11 @@ mod tests {
                 "0000-01-01T00:00:00Z",
                 "0000-01-01T00:00:00Z",
                 -62_167_219_200,
+            ),
+            (
+                "0000-01-01T00:00:00+23:59",
+                "-001-12-31T00:01:00Z",
+                -62_167_305_540,
             ),
             (
                 "9999-12-31T23:59:59Z",
