@@ -758,6 +758,8 @@ fn a_folder_that_cannot_be_used_is_named() {
             "config.yaml/inner: ",
         ),
         ("/proc/nowhere/m.yaml".into(), "/proc/nowhere: "),
+        // Nobody may make a file here, the superuser neither.
+        ("/proc/m.yaml".into(), "/proc: No such file or directory"),
         ("/".into(), "--output expects a file, not /"),
     ] {
         let run = manifest(&place.folder, &["--output", target.to_str().unwrap()]);

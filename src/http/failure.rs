@@ -138,6 +138,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn only_the_resolver_does_not_resolve() {
+        let reason = |text| io_reason(&io::Error::other(text));
+        assert_eq!(
+            reason("failed to lookup address information: acme-canary"),
+            "the host name does not resolve"
+        );
+        assert_eq!(reason("acme-canary"), "the connection failed");
+    }
+
+    #[test]
     fn a_certificate_for_another_name_does_not_say_which() {
         let error = CertificateError::NotValidForNameContext {
             expected: rustls::pki_types::ServerName::try_from("a")

@@ -24,12 +24,7 @@ impl Resolver for Lookup {
         timeout: NextTimeout,
     ) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().unwrap_or_default().trim_matches(['[', ']']);
-        let default_port = if uri.scheme_str() == Some("http") {
-            80
-        } else {
-            443
-        };
-        let port = uri.port_u16().unwrap_or(default_port);
+        let port = port(uri);
         let found = if let Ok(ip) = host.parse::<IpAddr>() {
             vec![SocketAddr::new(ip, port)]
         } else {
@@ -46,5 +41,31 @@ impl Resolver for Lookup {
             return Err(ureq::Error::HostNotFound);
         }
         Ok(addresses)
+    }
+}
+
+fn port(uri: &Uri) -> u16 {
+    let default = if uri.scheme_str() == Some("http") {
+        80
+    } else {
+        443
+    };
+    uri.port_u16().unwrap_or(default)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_not_written_is_that_of_the_scheme() {
+        for (url, expected) in [
+            ("http://a/", 80),
+            ("https://a/", 443),
+            ("http://a:443/", 443),
+            ("https://[::1]:80/", 80),
+        ] {
+            assert_eq!(port(&Uri::from_static(url)), expected, "{url}");
+        }
     }
 }

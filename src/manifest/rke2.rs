@@ -378,6 +378,13 @@ mod tests {
     }
 
     #[test]
+    fn keys_are_those_of_a_mapping() {
+        let error = serde_yaml::from_str::<OwnKeys>("[]").err().unwrap();
+        let expected = "expected a mapping of keys to values";
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+
+    #[test]
     fn a_link_that_leads_nowhere_is_not_nothing() {
         let root = std::env::temp_dir().join(format!("links-{}", std::process::id()));
         let folder = root.join("etc/rancher");

@@ -180,10 +180,12 @@ impl Scene {
         let wall = started.elapsed();
         assert!(status.success(), "{command:?}: {status}");
         assert_eq!(self.endpoint.seen().len(), posts + 1, "{command:?}");
+        let peak_kib = self.peak_kib.load(Ordering::SeqCst);
+        assert!(peak_kib > 0, "{command:?}: no peak of memory was read");
         Cost {
             wall,
             cpu: cpu().saturating_sub(before),
-            peak_kib: self.peak_kib.load(Ordering::SeqCst),
+            peak_kib,
             requests: self.api.seen().len() - seen + 1,
             read: (self.api.sent() - sent) as u64,
         }

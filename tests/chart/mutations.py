@@ -91,12 +91,19 @@ MUTATIONS = {
         ),
         ("mountPath: /etc/metrics-responder", "mountPath: /etc/responder", "default: files: mounts"),
         ("volumes:\n            - name: config", "volumes:\n            - name: files", "default: files: volumes"),
+        ("key: {{ .Values.caBundle.key }}", "key: ca-bundle.pem", "proxy-existing-ca: files: volumes"),
+        (
+            "{{ coalesce .Values.caBundle.existingConfigMap .Values.caBundle.existingSecret }}",
+            "rke2-metrics-responder",
+            "existing-ca-policy: files: volumes",
+        ),
+        ("- {{ $caSource }}:", "- configMap:", "proxy-existing-ca: files: volumes"),
         (
             "configMap:\n                name: rke2-metrics",
             "configMap:\n                name: metrics",
-            "default: files: the ConfigMap",
+            "default: files: volumes",
         ),
-        ("path: ca-bundle.pem", "path: ca.pem", "proxy-existing-ca: files: in "),
+        ("path: ca-bundle.pem", "path: ca.pem", "proxy-existing-ca: files: volumes"),
         (
             "      - name: metrics-responder\n",
             "      - name: metrics-responder\n              args: [--strict]\n",
@@ -158,6 +165,11 @@ MUTATIONS = {
             "      app.kubernetes.io/name: responder\n  policyTypes",
             "network-policy: NetworkPolicy: selects the pod",
         ),
+        (
+            "{{- with .cidr }}",
+            '{{- with .cidr | default "10.0.0.0/8" }}',
+            "network-policy: NetworkPolicy: egress",
+        ),
     ],
     "templates/configmap.yaml": [
         ("metadata:", "metadata:\n  annotations: {helm.sh/hook: pre-install}", "default: ConfigMap: annotations"),
@@ -218,6 +230,10 @@ MUTATIONS = {
             "default: ConfigMap: labels",
         ),
         ("compact (list .Values.endpoint .Values.proxy.httpsProxy)", "list", "network-policy: NetworkPolicy: egress"),
+        (".Values.endpoint .Values.proxy.httpsProxy", ".Values.endpoint", "network-policy: NetworkPolicy: egress"),
+        ('ternary "80" "443"', 'ternary "443" "443"', "network-policy: NetworkPolicy: egress"),
+        ("$distinct | uniq |", "$distinct |", "existing-ca-policy: NetworkPolicy: egress"),
+        (".existingConfigMap }}configMap", ".existingConfigMap }}secret", "existing-ca-policy: files: volumes"),
         (
             "coalesce .Values.image.registry $global.systemDefaultRegistry $cattle",
             "coalesce $global.systemDefaultRegistry .Values.image.registry $cattle",

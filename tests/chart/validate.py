@@ -63,7 +63,9 @@ class Case:
     deadline: int = 7200
     env: list = field(default_factory=list)
     pull_secrets: list = field(default_factory=list)
-    files: set = field(default_factory=lambda: {"config.yaml"})
+    # The keys of the ConfigMap, and the volume that the program finds its files in.
+    keys: set = field(default_factory=lambda: {"config.yaml"})
+    volume: dict = field(default_factory=lambda: {"configMap": {"name": NAME}})
     egress: list = field(default_factory=list)
     affinity: dict = field(
         default_factory=lambda: {"nodeAffinity": required({"matchExpressions": [ARCHITECTURE]})},
@@ -83,7 +85,14 @@ class Case:
 
 
 CA_FILE = f"{CONFIG_DIR}/ca-bundle.pem"
-WITH_CA = {"config.yaml", "ca-bundle.pem"}
+
+
+def with_ca(kind, key):
+    """The volume with a bundle of the admin's own, from a ConfigMap or a Secret."""
+    bundle = {"name": "corporate-ca", "items": [{"key": key, "path": "ca-bundle.pem"}]}
+    return {"projected": {"sources": [{"configMap": {"name": NAME}}, {kind: bundle}]}}
+
+
 DNS = [("UDP", 53), ("TCP", 53)]
 CASES = {
     "default": Case(),
@@ -99,7 +108,7 @@ CASES = {
                 "value": "127.0.0.0/8,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,.svc,.cluster.local",
             },
         ],
-        files=WITH_CA,
+        keys={"config.yaml", "ca-bundle.pem"},
     ),
     "proxy-existing-ca": Case(
         config={"caFile": CA_FILE},
@@ -107,19 +116,28 @@ CASES = {
             {"name": "https_proxy", "value": "https://proxy.example.com"},
             {"name": "METRICS_RESPONDER_TIMEOUT", "value": "20s"},
         ],
-        files=WITH_CA,
+        volume=with_ca("secret", "ca.crt"),
+    ),
+    "existing-ca-policy": Case(
+        kinds=["NetworkPolicy", *ENABLED],
+        config={"caFile": CA_FILE},
+        volume=with_ca("configMap", "ca-bundle.pem"),
+        # The endpoint's port is one of the API server's: once is enough.
+        egress=[{"ports": DNS, "to": None}, {"ports": [("TCP", 443), ("TCP", 6443)], "to": None}],
     ),
     "network-policy": Case(
         kinds=["NetworkPolicy", *ENABLED],
         config={
-            "endpoint": "http://receiver.telemetry.svc.cluster.local:8314/v1/checkupgrade",
+            "endpoint": "http://receiver.telemetry.svc.cluster.local/v1/checkupgrade",
             "allowHttp": True,
             "spread": "0s",
         },
+        env=[{"name": "https_proxy", "value": "https://proxy.example.com:3128"}],
         egress=[
             {"ports": DNS, "to": None},
-            {"ports": [("TCP", 443), ("TCP", 6443), ("TCP", 8314)], "to": None},
+            {"ports": [("TCP", 443), ("TCP", 6443), ("TCP", 80), ("TCP", 3128)], "to": None},
             {"ports": [("TCP", 8080)], "to": "10.42.0.0/16"},
+            {"ports": [("TCP", 9090)], "to": None},
         ],
     ),
     "scheduling": Case(
@@ -666,17 +684,8 @@ def check_files(what, case, pod, config_map, t):
         pod["containers"][0].get("volumeMounts"),
         [{"name": "config", "mountPath": CONFIG_DIR, "readOnly": True}],
     )
-    t.equal(f"{what}: volumes", [v["name"] for v in pod["volumes"]], ["config"])
-    volume = pod["volumes"][0]
-    files = set()
-    for source in volume.get("projected", {}).get("sources", [volume]):
-        reference = source.get("configMap") or source.get("secret")
-        if "items" in reference:
-            files |= {item["path"] for item in reference["items"]}
-        else:
-            t.equal(f"{what}: the ConfigMap", reference["name"], NAME)
-            files |= set(config_map["data"])
-    t.equal(f"{what}: in {CONFIG_DIR}", files, case.files)
+    t.equal(f"{what}: volumes", pod["volumes"], [{"name": "config"} | case.volume])
+    t.equal(f"{what}: keys of the ConfigMap", set(config_map["data"]), case.keys)
     if "ca-bundle.pem" in config_map["data"]:
         pem = config_map["data"]["ca-bundle.pem"].strip().splitlines()
         t.check(f"{what}: a PEM", pem[0].startswith("-----BEGIN") and pem[-1].startswith("-----END"), pem)

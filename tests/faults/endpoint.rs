@@ -11,6 +11,8 @@ use crate::row::{Row, TIMED_OUT, UNKNOWN_AUTHORITY, row};
 use crate::support::pki::{Authority, Leaf};
 use crate::support::server::{ACCEPTED, BlackHole, answer, closed_port, stall};
 
+const HUNG_UP: &str = "Connection reset | closed early | Broken pipe";
+
 pub fn rows() -> Vec<Row> {
     let tables = [
         connections(),
@@ -42,10 +44,10 @@ fn connections() -> Vec<Row> {
             .gives(NotSent(TIMED_OUT)),
         row("it resets before TLS")
             .endpoint_tcp(|_| Ok(()))
-            .gives(NotSent("")),
+            .gives(NotSent(HUNG_UP)),
         row("it hangs up within TLS")
             .endpoint_tcp(|c| c.raw().read_exact(&mut [0; 50]))
-            .gives(NotSent("")),
+            .gives(NotSent(HUNG_UP)),
         row("it stalls within TLS")
             .short()
             .endpoint_tcp(|_| stall())
@@ -56,7 +58,7 @@ fn connections() -> Vec<Row> {
             .gives(NotSent(TIMED_OUT)),
         row("it hangs up within the request")
             .endpoint(|c| c.skip(20))
-            .gives(Unclear("")),
+            .gives(Unclear(HUNG_UP)),
         row("it hangs up after the request")
             .endpoint_answers(|_| Ok(()))
             .gives(Unclear("closed early")),
@@ -82,7 +84,9 @@ fn tls() -> Vec<Row> {
             .gives(NotSent("the peer ended TLS: ProtocolVersion")),
         row("it wants a client certificate")
             .endpoint_tls(Authority::mutual_server)
-            .gives(NotSent("")),
+            .gives(NotSent(
+                "the peer ended TLS: CertificateRequired | Connection reset | Broken pipe",
+            )),
     ]
 }
 

@@ -29,8 +29,11 @@ pub const MB: usize = 1_000_000;
 pub const TIMED_OUT: &str = "no answer within 2s";
 pub const UNKNOWN_AUTHORITY: &str = "the certificate is of an unknown authority";
 
+/// Between reasons of which the kernel's timing decides.
+pub const OR: &str = " | ";
+
 /// What becomes of a run. Each outcome has one line in the log, at level info, whose reason
-/// contains the text.
+/// contains the text, or one of the texts that [`OR`] separates.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
     /// Status 0; the report is printed, and arrives once.
@@ -128,7 +131,7 @@ impl Draft {
         self.pod(move |pod| pod.timeout(timeout))
     }
 
-    /// For a row that waits for its time-out. That of the others is long, since a busy machine is
+    /// For a row that waits for its timeout. That of the others is long, since a busy machine is
     /// slow.
     pub fn short(self) -> Self {
         self.timeout("2s")

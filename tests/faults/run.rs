@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::row::{CLUSTER, Outcome, Row};
+use crate::row::{CLUSTER, OR, Outcome, Row};
 use crate::support::logfmt;
 use crate::support::run::Run;
 use crate::support::server::Request;
 use crate::support::{cluster, expected};
 
-/// More rows at once than there are processors: many of them only wait for a time-out.
+/// More rows at once than there are processors: many of them only wait for a timeout.
 const SIDE_BY_SIDE: usize = 12;
 
 /// The text that selects rows, if not all are to run.
@@ -150,6 +150,8 @@ fn has_reason(run: &Run, outcome: Outcome) -> bool {
         | Outcome::Offline(reason)
         | Outcome::Cluster(reason)
         | Outcome::Usage(reason)
-        | Outcome::Typed(reason) => !accepted && run.stderr.contains(reason),
+        | Outcome::Typed(reason) => {
+            !accepted && reason.split(OR).any(|text| run.stderr.contains(text))
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! What the end-to-end tests stand on: certificates, servers on loopback that answer as a test
-//! says, and the built program started as in a pod.
+//! Fixtures of the end-to-end tests: certificates, servers on loopback that answer as a test says,
+//! and the built program started as in a pod.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(
@@ -17,6 +17,7 @@ pub mod run;
 pub mod server;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -26,11 +27,17 @@ pub struct Folder(PathBuf);
 impl Folder {
     pub fn new() -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let n = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("metrics-responder-test-{}-{n}", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
+        loop {
+            let n = NEXT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("metrics-responder-test-{}-{n}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            match fs::create_dir(&path) {
+                Ok(()) => return Self(path),
+                // Left behind by an earlier process of this number.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => panic!("{}: {e}", path.display()),
+            }
+        }
     }
 
     pub fn path(&self) -> &Path {

@@ -3,10 +3,11 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::thread;
 use std::time::Duration;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 /// What an upgrade-responder answers.
@@ -31,7 +32,7 @@ impl Request {
             .iter()
             .filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let first = found.next().map(|(_, value)| value.as_str());
-        assert!(found.next().is_none(), "{name} stands twice");
+        assert!(found.next().is_none(), "{name} is duplicated");
         first
     }
 
@@ -68,6 +69,7 @@ impl Server {
         tls: Option<Arc<ServerConfig>>,
         serve: impl Fn(&mut Connection) -> io::Result<()> + Send + Sync + 'static,
     ) -> Self {
+        allow_many_files();
         let server = Self {
             port: listener.local_addr().unwrap().port(),
             seen: Arc::default(),
@@ -129,6 +131,16 @@ impl Server {
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::SeqCst)
     }
+}
+
+/// A login of Debian's may have 1,024 files open, unless a program asks for more; each server of the
+/// tests is one, until the test process ends.
+fn allow_many_files() {
+    static ASKED: Once = Once::new();
+    ASKED.call_once(|| {
+        let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+        setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    });
 }
 
 trait Stream: Read + Write + Send {}
