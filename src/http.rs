@@ -1,4 +1,4 @@
-//! Every decision about TLS, roots, proxies, time-outs and sizes, for the two peers: the API
+//! Every decision about TLS, roots, proxies, timeouts and sizes, for the two peers: the API
 //! server, which is verified by its cluster's CA and never reached through a proxy, and the
 //! endpoint.
 
@@ -126,7 +126,7 @@ impl Client {
         let left = self.left();
         let request = request.config().timeout_global(Some(left)).build();
         let answer = if self.tunnel.is_some() {
-            // ureq restarts its time-out at each byte of a proxy's answer to CONNECT, so the
+            // ureq restarts its timeout at each byte of a proxy's answer to CONNECT, so the
             // deadline is kept from another thread.
             let body = body.to_vec();
             deadline::within(left, move || request.send(&body[..]))

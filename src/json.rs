@@ -21,7 +21,7 @@ pub(crate) fn read<T: DeserializeOwned>(reader: impl Read) -> Result<T, JsonErro
 /// Why a body could not be read as the JSON that was expected.
 #[derive(Debug)]
 pub enum JsonError {
-    /// The stream broke off: time-out, connection lost, size limit.
+    /// The stream broke off: timeout, connection lost, size limit.
     Io(io::Error),
     /// It is JSON, but of another shape.
     Shape(String),

@@ -31,7 +31,7 @@ const SCHEDULE: &str = "0 */8 * * *";
 /// schedule, `concurrencyPolicy: Forbid` skips the runs that begin during a wait.
 const PERIOD: Duration = Duration::from_secs(8 * 60 * 60);
 
-/// What a Job needs besides its wait and its time-outs: to be scheduled, and to pull the image.
+/// What a Job needs besides its wait and its timeouts: to be scheduled, and to pull the image.
 const START: Duration = Duration::from_secs(5 * 60);
 
 /// The built-in manifest for this configuration.

@@ -297,7 +297,7 @@ fn the_variables_of_rke2_and_k3s_name_another_configuration() {
             answer.starts_with(&format!("{variable} /nowhere/")),
             "{run:?}"
         );
-        // The flag goes before it.
+        // The flag takes precedence.
         let named = ["manifest", "--rke2-config", "/dev/null"];
         let run = bare_with(&named, &[(variable, config.to_str().unwrap())]);
         assert!(!Objects::of(&run.stdout).is_off(), "{run:?}");
@@ -464,7 +464,7 @@ fn a_link_that_leads_nowhere_is_not_taken_for_a_missing_configuration() {
 
 const IGNORED: &str = "reporting is disabled, so a mistake is ignored: ";
 
-/// An opt-out goes before everything else that is said, wherever it stands: a mistake beside it is
+/// An opt-out takes precedence over everything else that is said, wherever it stands: a mistake beside it is
 /// told, and does not leave a manifest that reports in place.
 #[test]
 fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {

@@ -9,8 +9,8 @@ import sys
 
 PROGRAM = "metrics-responder"
 HOME = "https://github.com/rancher/rke2-metrics-responder"
-# "Options of record: as above", "Environment (over the file):"
-HEADING = re.compile(r"(?P<name>[A-Z][a-z ]+?)(?: \((?P<aside>.*)\))?:(?: (?P<text>.+))?")
+# "Options of manifest:", "Environment (over the file):"
+HEADING = re.compile(r"(?P<name>[A-Z][a-z ]+?)(?: \((?P<aside>.*)\))?:")
 USAGE = re.compile(rf"  (?P<term>{PROGRAM} .*\]) +(?P<text>\S.*)")
 ENTRY = re.compile(r"  (?P<term>\S.*?)  +(?P<text>\S.*)")
 MORE = re.compile(r" {8,}(?P<text>\S.*)")
@@ -36,8 +36,6 @@ def page(text, version, date):
             yield f".SH {'SYNOPSIS' if name == 'Usage' else escape(name.upper())}"
             if heading["aside"]:
                 yield escape(heading["aside"][0].upper() + heading["aside"][1:] + ".")
-            if heading["text"]:
-                yield escape(heading["text"] + ".")
         elif entry := USAGE.fullmatch(line) or ENTRY.fullmatch(line):
             yield from (".TP", rf"\fB{escape(entry['term'])}\fR", escape(entry["text"]))
         elif more := MORE.fullmatch(line):

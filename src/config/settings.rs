@@ -11,7 +11,7 @@ use super::{duration, endpoint};
 use crate::error::Error;
 use crate::yaml;
 
-/// Neither a wait nor a time-out of more than a day means anything for a job that runs three times
+/// Neither a wait nor a timeout of more than a day means anything for a job that runs three times
 /// a day.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 

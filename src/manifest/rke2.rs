@@ -144,7 +144,7 @@ impl Rke2Config {
     }
 
     /// The whole configuration, with a mistake that does not matter because reporting is off: an
-    /// opt-out goes before everything else here too. The keys are then the defaults.
+    /// opt-out takes precedence here too. The keys are then the defaults.
     pub fn judged(mut self) -> Result<(Self, Option<Error>), Error> {
         match self.mistake.take() {
             Some(mistake) if self.is_enabled() => Err(mistake),

@@ -47,7 +47,15 @@ const REQUESTS: usize = 10;
 const MAX_BYTES_PER_NODE: u64 = 300;
 
 fn main() {
-    let check = std::env::args().any(|arg| arg == "--check");
+    let mut check = false;
+    for arg in std::env::args().skip(1) {
+        match arg.as_str() {
+            "--check" => check = true,
+            // cargo's own.
+            "--bench" => {}
+            _ => panic!("unexpected argument {arg}"),
+        }
+    }
     let binary = std::env::var_os("BINARY").map(PathBuf::from);
     let binary = binary.expect("BINARY=the static release binary");
     if check {

@@ -31,7 +31,7 @@ CASES = {
         {"spread": "1h30m", "gracePeriod": "0s", "timeout": "500ms"},
     ),
     "a longer spread": ({"metrics-responder-config": {"spread": "2h"}}, {"spread": "2h"}),
-    "a longer time-out": ({"metrics-responder-config": {"timeout": "1h"}}, {"timeout": "1h"}),
+    "a longer timeout": ({"metrics-responder-config": {"timeout": "1h"}}, {"timeout": "1h"}),
     "the longest spread": ({"metrics-responder-config": {"spread": "7h54m39s"}}, {"spread": "7h54m39s"}),
     "a deadline rounded up": (
         {"metrics-responder-config": {"spread": "0200m", "timeout": "1ms"}},

@@ -1,7 +1,6 @@
-"""validate.py [CHART]: checks what the chart renders, as parsed objects and never as template text.
+"""Checks what the chart renders, as parsed objects and never as template text.
 
-CHART is deploy/chart of this repository, or of a copy that also has the other files of VERSIONED. Each check that
-fails is one line of output; the last line counts them all.
+Each check that fails is one line of output; the last line counts them all.
 """
 
 import json
@@ -200,7 +199,7 @@ REFUSED = [
     (["networkPolicy.apiServerPorts[0]=0"], "apiServerPorts"),
     (["networkPolicy.extraEgress[0].ports[0]=80", "networkPolicy.extraEgress[0].cidr=anywhere"], "cidr"),
     (["podAnnotations.a.b=c"], "podAnnotations"),
-    # These two would go before the override, and so before the documented opt-out.
+    # These two would take precedence over the override, and so over the documented opt-out.
     (["extraEnv[0].name=METRICS_RESPONDER_ENABLED"], "METRICS_RESPONDER_ENABLED"),
     (["extraEnv[0].name=DO_NOT_TRACK"], "DO_NOT_TRACK"),
     # A run would go on when the next one begins.
@@ -244,7 +243,7 @@ DEADLINES = [
 ]
 GRACE_PERIODS = ["0s", "500ms", "1h30m", "8760h", "00000024h"]
 
-# Which registry goes before which.
+# Which registry takes precedence over which.
 IMAGES = [
     (["image.registry=a", "global.systemDefaultRegistry=b"], "a/rancher/{}"),
     (["global.systemDefaultRegistry=b", "global.cattle.systemDefaultRegistry=c"], "b/rancher/{}"),
@@ -659,7 +658,7 @@ def check_container(what, case, pod, image, t):
     t.equal(f"{what}: imagePullPolicy", container.get("imagePullPolicy"), "IfNotPresent")
     t.equal(f"{what}: env", container.get("env", []), case.env)
     t.equal(f"{what}: envFrom", container.get("envFrom"), OVERRIDE)
-    # Image and configuration decide what it does; a flag here would go before ConfigMap and override.
+    # Image and configuration decide what it does; a flag here would take precedence over both.
     t.check(f"{what}: no command, args or ports", not {"command", "args", "ports"} & set(container))
     t.equal(
         f"{what}: securityContext",
@@ -734,8 +733,8 @@ def check_network_policy(what, case, policy, pod, t):
     t.equal(f"{what}: egress", egress, case.egress)
 
 
-def main(folder=ROOT / "deploy/chart"):
-    result = Chart(Path(folder).resolve()).run()
+def main():
+    result = Chart(ROOT / "deploy/chart").run()
     for line in result.failed:
         print(f"FAILED {line}")
     print(f"{result.passed} passed, {len(result.failed)} failed")
@@ -743,4 +742,4 @@ def main(folder=ROOT / "deploy/chart"):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

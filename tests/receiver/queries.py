@@ -402,10 +402,6 @@ def readme(pattern):
     return [int(number.replace(",", "")) for number in found.groups()]
 
 
-def first_of(*paths):
-    return next(path for path in map(ROOT.joinpath, paths) if path.exists())
-
-
 # The checks. -------------------------------------------------------------------------------------------------
 
 
@@ -447,7 +443,7 @@ def check_files(checks, reports):
         checks.true("its name is a semantic version", re.fullmatch(r"v?\d+\.\d+\.\d+", version["name"]))
         checks.true("its date has a time zone", datetime.fromisoformat(version["releaseDate"]).tzinfo)
     for measurement, table in (("clusters_by_cni", "cni.rs"), ("clusters_by_os", "os.rs")):
-        words = set(re.findall(r'"([a-z0-9_-]+)"', first_of(f"src/report/{table}", f"src/{table}").read_text()))
+        words = set(re.findall(r'"([a-z0-9_-]+)"', (ROOT / "src/report" / table).read_text()))
         checks.equal(f"{measurement} has words of {table}", columns_of(measurement) - words, set())
     checks.equal("every CNI occurs in the reports", set(CNIS) - {r.cni for r in reports}, set())
     checks.equal("every OS occurs in the reports", set(SYSTEMS) - {r.os for r in reports}, set())

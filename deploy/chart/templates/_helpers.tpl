@@ -4,7 +4,7 @@ app.kubernetes.io/name: rke2-metrics-responder
 app.kubernetes.io/version: {{ .Chart.AppVersion }}
 {{- end }}
 
-{{- /* A registry that is set for this chart goes before the one of the whole cluster. */ -}}
+{{- /* A registry that is set for this chart takes precedence over the one of the whole cluster. */ -}}
 {{- define "metrics-responder.image" -}}
 {{- $global := .Values.global -}}
 {{- $cattle := $global.cattle | default dict -}}
