@@ -69,9 +69,10 @@ impl TryFrom<String> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (mut days, seconds) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
-        // With its offset, the first moment that can be written is in the year before 0.
-        let mut year = -1;
+        let (days, seconds) = (self.0.div_euclid(DAY), self.0.rem_euclid(DAY));
+        // The calendar repeats itself after 400 years.
+        let (cycle, mut days) = (days.div_euclid(CYCLE), days.rem_euclid(CYCLE));
+        let mut year = 1970;
         while days_before_year(year + 1) <= days {
             year += 1;
         }
@@ -82,6 +83,7 @@ impl fmt::Display for Timestamp {
         }
         let day = days - days_before_month(year, month) + 1;
         let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let year = year + 400 * cycle;
         write!(
             f,
             "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
@@ -90,6 +92,9 @@ impl fmt::Display for Timestamp {
 }
 
 const DAY: i64 = 24 * 60 * 60;
+
+/// The days of 400 years.
+const CYCLE: i64 = 146_097;
 
 fn seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
