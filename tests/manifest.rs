@@ -12,8 +12,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::net::UnixListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -796,20 +797,31 @@ fn a_folder_without_rights_leaves_the_old_file() {
     let place = Place::new();
     place.write();
     let old = place.content();
+    let config = place.folder.write("config.yaml", OFF);
+    let program = place.folder.path().join("program");
+    fs::copy(env!("CARGO_BIN_EXE_metrics-responder"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command
+        .args(["manifest", "--rke2-config"])
+        .args([&config, Path::new("--output"), &place.target])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    // Nothing stops the superuser, who therefore starts it as somebody else.
     let folder = place.target.parent().unwrap();
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
-    place.folder.write("config.yaml", OFF);
-    let run = place.write();
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
-    // Nothing stops the superuser.
-    if run.code != Some(0) {
-        assert_eq!(run.code, Some(1), "{run:?}");
-        assert!(
-            run.stderr.contains("manifests: Permission denied"),
-            "{run:?}"
-        );
-        assert_eq!(place.content(), old);
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        const NOBODY: u32 = 65534;
+        for path in [folder, &place.target] {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        command.uid(NOBODY).gid(NOBODY);
     }
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
+    let run = finish(command.spawn().unwrap());
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let reason = "manifests: Permission denied";
+    assert!(run.stderr.contains(reason), "{run:?}");
+    assert_eq!(place.content(), old);
     place.assert_alone();
 }
 
