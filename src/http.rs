@@ -205,8 +205,9 @@ pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, &'s
         .collect();
     let der = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the client key is not PEM")?;
     // Where the two do not belong together, ureq panics at the first request.
-    CertifiedKey::from_der(chain, der, &provider())
-        .map_err(|_| "the client certificate and key do not belong together")?;
+    CertifiedKey::from_der(chain, der, &provider()).map_err(
+        |_| "the client certificate and key are of an unknown kind, or do not belong together",
+    )?;
     let key = PrivateKey::from_pem(key).map_err(|_| "the client key is not PEM")?;
     Ok(ClientCert::new_with_certs(&certificates, key))
 }

@@ -12,14 +12,14 @@ const MAX_DEPTH: usize = 100;
 /// Reads a mapping; an empty document is `None`. The error gives the position and may name a key,
 /// and quotes no value.
 pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<Option<T>, Error> {
-    refuse_depth(text)?;
+    let text = within_bounds(text)?;
     let mapping: Option<Object<T>> = serde_yaml::from_slice(text)?;
     Ok(mapping.map(|Object(value)| value))
 }
 
 /// The same of the first document, which is all that Go reads of a file.
 pub(crate) fn read_first<T: DeserializeOwned>(text: &[u8]) -> Result<Option<T>, Error> {
-    refuse_depth(text)?;
+    let text = within_bounds(text)?;
     let mapping = match Deserializer::from_slice(text).next() {
         Some(document) => Option::<Object<T>>::deserialize(document)?,
         None => None,
@@ -27,7 +27,10 @@ pub(crate) fn read_first<T: DeserializeOwned>(text: &[u8]) -> Result<Option<T>, 
     Ok(mapping.map(|Object(value)| value))
 }
 
-fn refuse_depth(text: &[u8]) -> Result<(), Error> {
+/// The text without a byte order mark, unless it is nested too deeply. With the mark, as editors of
+/// Windows write it, the parser would take what stands behind the first key for another document.
+fn within_bounds(text: &[u8]) -> Result<&[u8], Error> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     let mut depth = 0_usize;
     let is_deep = text.iter().any(|byte| {
         match byte {
@@ -40,7 +43,7 @@ fn refuse_depth(text: &[u8]) -> Result<(), Error> {
     if is_deep {
         return Err(Error::custom("nested too deeply"));
     }
-    Ok(())
+    Ok(text)
 }
 
 #[cfg(test)]
@@ -80,6 +83,16 @@ mod tests {
         for nothing in ["", "---", "# x", "null"] {
             assert_eq!(read_first::<Keys>(nothing.as_bytes()).unwrap(), None);
             assert_eq!(read::<Keys>(nothing.as_bytes()).unwrap(), None);
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_text() {
+        for text in ["\u{feff}a: x\nb: y\n", "\u{feff}---\na: x\nb: y\n"] {
+            for keys in [read::<Keys>(text.as_bytes()), read_first(text.as_bytes())] {
+                let keys = keys.unwrap().unwrap();
+                assert_eq!((&*keys["a"], &*keys["b"]), ("x", "y"), "{text}");
+            }
         }
     }
 

@@ -406,6 +406,10 @@ const WRONG: &[(&str, &str)] = &[
     ),
     ("\tx: y", "/config.yaml: "),
     (
+        "--metrics-responder-enabled: false",
+        "/config.yaml: --metrics-responder-enabled: unknown key",
+    ),
+    (
         "<<: {metrics-responder-enabled: false}",
         "/config.yaml: <<: unknown key",
     ),
@@ -449,6 +453,18 @@ fn what_says_nothing_is_not_set() {
         (objects.key("spread"), objects.key("timeout")),
         ("1h".into(), "5s".into())
     );
+}
+
+/// As a Windows editor saves it. RKE2 passes over the mark.
+#[test]
+fn an_opt_out_behind_a_byte_order_mark_is_one() {
+    for config in [
+        "\u{feff}metrics-responder-enabled: false\n",
+        "\u{feff}token: x\nmetrics-responder-enabled: false\n",
+    ] {
+        assert!(printed(config, &[]).is_off(), "{config}");
+        assert!(printed("", &[("50.yaml", config)]).is_off(), "{config}");
+    }
 }
 
 #[test]
@@ -623,6 +639,17 @@ impl Place {
         manifest(&self.folder, &["--output", self.target.to_str().unwrap()])
     }
 
+    /// The program where every user can start it. Copied by another process: a file that this one
+    /// has open for writing could not be executed, nor while a child of another test has it.
+    fn program_for_all(&self) -> PathBuf {
+        let program = self.folder.path().join("program");
+        let mut copy = Command::new("cp");
+        copy.arg(env!("CARGO_BIN_EXE_metrics-responder"))
+            .arg(&program);
+        assert!(copy.status().unwrap().success());
+        program
+    }
+
     fn content(&self) -> String {
         fs::read_to_string(&self.target).unwrap()
     }
@@ -792,24 +819,52 @@ fn a_folder_that_cannot_be_used_is_named() {
     place.assert_alone();
 }
 
+/// The user of the programs that must not have the superuser's rights.
+const NOBODY: u32 = 65534;
+
+fn is_superuser() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+/// Such a link leads to a file where standard output is redirected to one.
+#[test]
+fn a_link_of_the_system_is_not_replaced() {
+    let place = Place::new();
+    let captured = place.folder.path().join("captured");
+    let mut command = Command::new(place.program_for_all());
+    command
+        .args([
+            "manifest",
+            "--rke2-config=/dev/null",
+            "--output=/dev/stdout",
+        ])
+        .stdout(fs::File::create(&captured).unwrap())
+        .stderr(Stdio::piped());
+    // Should it ever be replaced after all, then not by a test.
+    if is_superuser() {
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let run = finish(command.spawn().unwrap());
+    assert_eq!(run.code, Some(1), "{run:?}");
+    let reason = "/dev/stdout: is not a file";
+    assert!(run.stderr.contains(reason), "{run:?}");
+    assert_eq!(fs::read_to_string(captured).unwrap(), "");
+}
+
 #[test]
 fn a_folder_without_rights_leaves_the_old_file() {
     let place = Place::new();
     place.write();
     let old = place.content();
     let config = place.folder.write("config.yaml", OFF);
-    let program = place.folder.path().join("program");
-    fs::copy(env!("CARGO_BIN_EXE_metrics-responder"), &program).unwrap();
-    let mut command = Command::new(&program);
+    let mut command = Command::new(place.program_for_all());
     command
         .args(["manifest", "--rke2-config"])
         .args([&config, Path::new("--output"), &place.target])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // Nothing stops the superuser, who therefore starts it as somebody else.
     let folder = place.target.parent().unwrap();
-    if fs::metadata("/proc/self").unwrap().uid() == 0 {
-        const NOBODY: u32 = 65534;
+    if is_superuser() {
         for path in [folder, &place.target] {
             chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
         }

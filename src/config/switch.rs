@@ -127,9 +127,9 @@ fn says_off(text: &[u8]) -> bool {
 }
 
 /// The words and the colons of a line, without what YAML may have around a word: brackets, quotes,
-/// a comment behind it, and before it a mark, a tag or an anchor.
+/// a comment behind it, and before it a byte order mark, a question mark, a tag or an anchor.
 fn words(line: &str) -> impl Iterator<Item = &str> {
-    let words = line.split(|c: char| c.is_whitespace() || "{},".contains(c));
+    let words = line.split(|c: char| c.is_whitespace() || "{},\u{feff}".contains(c));
     let words = words.take_while(|word| !word.starts_with('#'));
     let words = words.filter(|word| !word.starts_with(['?', '&', '!', '|', '>']));
     let parts = words.flat_map(|word| word.split_inclusive(':'));
@@ -240,6 +240,8 @@ mod tests {
             b"a: &a [*a]\nenabled: 0\n",
             b"endpoint: \xff\xfe\nenabled: false",
             b"enabled: false\nenabled: [",
+            b"\xef\xbb\xbfenabled: false\nspread: 1m",
+            b"\xef\xbb\xbfenabled: false\nx: [",
             b"enabled: false\n  and so on",
             b"enabled:\n  false\nx: [",
             b"enabled: |-\n  false\nx: [",

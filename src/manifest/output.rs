@@ -21,8 +21,9 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
             path.display()
         )));
     };
-    // Also at the end of a link, as /dev/stdout is one.
-    if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
+    // Also at the end of a link, as /dev/stdout is one; which leads to a file where it is redirected.
+    let is_device = path.starts_with("/dev") && path.is_symlink();
+    if is_device || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let reason = io::Error::other("is not a file");
         return Err(Error::write(path, reason));
     }

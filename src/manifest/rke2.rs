@@ -221,7 +221,8 @@ const REGISTRY: &str = "system-default-registry";
 /// Whether a key concerns the responder. One that merely resembles its keys does too: a misspelt
 /// opt-out must not read as "on".
 fn is_ours(key: &str) -> bool {
-    let plain = key.to_ascii_lowercase().replace('_', "-");
+    let plain = key.trim_start_matches('-').to_ascii_lowercase();
+    let plain = plain.replace('_', "-");
     plain.starts_with("metrics-responder") || key.trim_end_matches('+') == REGISTRY
 }
 
