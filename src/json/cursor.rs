@@ -14,7 +14,7 @@
 //! is parsed again. Objects and lists that a caller wants to walk through are entered with
 //! [`Cursor::object`] and [`Cursor::list`]; everything below is one value for `serde_json`.
 //!
-//! For 5,000 nodes as a Table, 1.1 MB, that takes 51 million instructions (`just profile`);
+//! For 5,000 nodes as a Table, 1.1 MB, that takes 52 million instructions (`just profile`);
 //! `serde_json` reading from the stream took 164 million. Holding the Table as a whole would take
 //! its size in memory, 11 MB for 50,000 nodes.
 //!
