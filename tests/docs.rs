@@ -20,7 +20,7 @@ use serde_json::Value;
 use support::api;
 use support::run::{Pod, bare};
 use support::server::Server;
-use support::{cluster, expected};
+use support::{cluster, expected, files};
 
 const CONTRIBUTING: &str = ".github/CONTRIBUTING.md";
 const DEPLOY: &str = "deploy/README.md";
@@ -118,19 +118,10 @@ fn the_list_of_files_is_whole() {
     let listed = quoted(&read(CONTRIBUTING), |w| {
         w.starts_with("src/") && w.contains(".rs")
     });
-    let mut existing = BTreeSet::new();
-    let mut folders = vec![root("src")];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let relative = path.strip_prefix(root("")).unwrap();
-                existing.insert(relative.to_str().unwrap().to_owned());
-            }
-        }
-    }
+    let existing = files(&root("src")).into_iter();
+    let existing: BTreeSet<_> = existing
+        .map(|file| format!("src/{}", file.display()))
+        .collect();
     assert_eq!(listed, existing);
 }
 

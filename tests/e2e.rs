@@ -20,7 +20,7 @@ use support::api::{self, TOKEN};
 use support::pki::Leaf;
 use support::run::{Pod, Run, bare, scene};
 use support::server::{ACCEPTED, Request, Server, answer};
-use support::{Folder, cluster, clusters, expected};
+use support::{Folder, cluster, clusters, expected, files};
 
 const CLUSTER: &str = "rke2-canal-ha";
 
@@ -422,24 +422,6 @@ fn reports_without_canary(
         assert!(!text.contains("acme-canary"), "{text}");
     }
     endpoint.seen().len()
-}
-
-/// The files below a folder, relative to it.
-fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(inner) = folders.pop() {
-        for entry in fs::read_dir(inner).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                files.push(path.strip_prefix(folder).unwrap().to_owned());
-            }
-        }
-    }
-    files.sort();
-    files
 }
 
 /// Puts a canary into every string value that is not among the kept ones.

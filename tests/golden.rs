@@ -14,7 +14,7 @@ use std::fs;
 use std::path::Path;
 
 use support::run::bare;
-use support::{Folder, clusters, expected};
+use support::{Folder, clusters, expected, files};
 
 fn dry_run(recording: &Path) -> String {
     let run = bare(&["--dry-run", "--recorded", recording.to_str().unwrap()]);
@@ -42,8 +42,7 @@ fn every_recorded_cluster_gives_its_payload() {
 #[test]
 fn the_typed_list_gives_the_same_as_the_table() {
     for cluster in clusters() {
-        let copy = Folder::new();
-        copy_tree(&cluster, copy.path());
+        let copy = copy_of(&cluster);
         fs::remove_file(copy.path().join("api/v1/nodes.table.json")).unwrap();
         assert_eq!(dry_run(copy.path()), expected(&cluster) + "\n");
     }
@@ -52,8 +51,7 @@ fn the_typed_list_gives_the_same_as_the_table() {
 #[test]
 fn a_table_without_its_columns_is_made_up_for_by_the_typed_list() {
     for cluster in clusters() {
-        let copy = Folder::new();
-        copy_tree(&cluster, copy.path());
+        let copy = copy_of(&cluster);
         let table = copy.path().join("api/v1/nodes.table.json");
         let renamed = fs::read_to_string(&table)
             .unwrap()
@@ -63,15 +61,14 @@ fn a_table_without_its_columns_is_made_up_for_by_the_typed_list() {
     }
 }
 
-fn copy_tree(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            fs::create_dir_all(&target).unwrap();
-            copy_tree(&entry.path(), &target);
-        } else {
-            fs::copy(entry.path(), &target).unwrap();
-        }
+/// A recording that may be changed.
+fn copy_of(cluster: &Path) -> Folder {
+    let copy = Folder::new();
+    for file in files(cluster) {
+        copy.write(
+            file.to_str().unwrap(),
+            fs::read(cluster.join(&file)).unwrap(),
+        );
     }
+    copy
 }

@@ -481,8 +481,8 @@ fn a_link_that_leads_nowhere_is_not_taken_for_a_missing_configuration() {
 
 const IGNORED: &str = "reporting is disabled, so a mistake is ignored: ";
 
-/// An opt-out takes precedence over everything else that is said, wherever it stands: a mistake beside it is
-/// told, and does not leave a manifest that reports in place.
+/// An opt-out takes precedence over everything else that is said, wherever it stands: a mistake
+/// beside it is told, and does not leave a manifest that reports in place.
 #[test]
 fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
     let defaults = printed(OFF, &[]);
@@ -819,11 +819,16 @@ fn a_folder_that_cannot_be_used_is_named() {
     place.assert_alone();
 }
 
-/// The user of the programs that must not have the superuser's rights.
-const NOBODY: u32 = 65534;
-
-fn is_superuser() -> bool {
-    fs::metadata("/proc/self").unwrap().uid() == 0
+/// Where the tests run as the superuser, whom nothing stops, starts the program as somebody else,
+/// who owns these.
+fn without_privileges(command: &mut Command, owned: &[&Path]) {
+    const NOBODY: u32 = 65534;
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        for path in owned {
+            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+        }
+        command.uid(NOBODY).gid(NOBODY);
+    }
 }
 
 /// Such a link leads to a file where standard output is redirected to one.
@@ -841,9 +846,7 @@ fn a_link_of_the_system_is_not_replaced() {
         .stdout(fs::File::create(&captured).unwrap())
         .stderr(Stdio::piped());
     // Should it ever be replaced after all, then not by a test.
-    if is_superuser() {
-        command.uid(NOBODY).gid(NOBODY);
-    }
+    without_privileges(&mut command, &[]);
     let run = finish(command.spawn().unwrap());
     assert_eq!(run.code, Some(1), "{run:?}");
     let reason = "/dev/stdout: is not a file";
@@ -864,12 +867,7 @@ fn a_folder_without_rights_leaves_the_old_file() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let folder = place.target.parent().unwrap();
-    if is_superuser() {
-        for path in [folder, &place.target] {
-            chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
-        }
-        command.uid(NOBODY).gid(NOBODY);
-    }
+    without_privileges(&mut command, &[folder, &place.target]);
     fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
     let run = finish(command.spawn().unwrap());
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();

@@ -21,24 +21,7 @@ use serde_json::Value;
 use support::api;
 use support::run::{Pod, bare};
 use support::server::closed_port;
-use support::{Folder, cluster, clusters, expected};
-
-/// Every file below a folder, with its text.
-fn files(folder: &Path) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            found.extend(files(&path));
-        } else {
-            found.push((
-                path.display().to_string(),
-                fs::read_to_string(&path).unwrap(),
-            ));
-        }
-    }
-    found
-}
+use support::{Folder, cluster, clusters, expected, files};
 
 fn without_uuid(report: &str) -> Value {
     let mut report: Value = serde_json::from_str(report).unwrap();
@@ -73,8 +56,9 @@ fn a_recording_is_harmless_and_replays_to_the_same_payload() {
         let original = expected(&path);
         let uuid: Value = serde_json::from_str(&original).unwrap();
         let uuid = uuid["extraTagInfo"]["clusteruuid"].as_str().unwrap();
-        for (name, text) in files(&target) {
-            let all = format!("{name}{text}");
+        for file in files(&target) {
+            let name = file.display();
+            let all = format!("{name}{}", fs::read_to_string(target.join(&file)).unwrap());
             for forbidden in [
                 "acme-canary",
                 "192.0.2.",
