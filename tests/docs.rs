@@ -285,7 +285,7 @@ fn the_documents_name_this_version() {
         .collect();
     assert!(named.len() > 6, "{named:?}");
     for after in named {
-        // rancher/rke2-charts append the number of the packaging: `0.2.001`.
+        // rancher/rke2-charts append the number of the packaging: `0.3.001`.
         assert!(after.starts_with(env!("CARGO_PKG_VERSION")), "{after:.20}");
     }
 }
