@@ -33,6 +33,13 @@ pub enum Error {
         /// What was expected there.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A request for a preview failed.
+    Named {
+        /// The kubeconfig and the server.
+        place: String,
+        /// The error of the request.
+        error: Box<Self>,
+    },
     /// The API server refused the request or failed to answer it.
     Status {
         /// The path that was requested.
@@ -45,6 +52,13 @@ pub enum Error {
         /// The path that was requested.
         path: String,
         /// Why the connection failed.
+        reason: String,
+    },
+    /// The API server's certificate is not of this cluster's authority, or is not valid.
+    Untrusted {
+        /// The path that was requested.
+        path: String,
+        /// What is wrong with the certificate.
         reason: String,
     },
     /// A file, or standard output, could not be written.
@@ -95,11 +109,28 @@ impl Error {
     pub fn exit_status(&self) -> u8 {
         match self {
             Self::Args(_) | Self::Config { .. } => 2,
+            Self::Named { error, .. } => error.exit_status(),
             Self::Access { .. }
             | Self::Answer { .. }
             | Self::Status { .. }
             | Self::Unreachable { .. }
+            | Self::Untrusted { .. }
             | Self::Write { .. } => 1,
+        }
+    }
+
+    /// Whether a request to the API server failed.
+    pub(crate) fn is_of_request(&self) -> bool {
+        match self {
+            Self::Answer { .. }
+            | Self::Status { .. }
+            | Self::Unreachable { .. }
+            | Self::Untrusted { .. } => true,
+            Self::Access { .. }
+            | Self::Args(_)
+            | Self::Config { .. }
+            | Self::Named { .. }
+            | Self::Write { .. } => false,
         }
     }
 
@@ -121,8 +152,10 @@ impl std::error::Error for Error {
             Self::Write { source, .. } => Some(source),
             Self::Answer { .. }
             | Self::Args(_)
+            | Self::Named { .. }
             | Self::Status { .. }
-            | Self::Unreachable { .. } => None,
+            | Self::Unreachable { .. }
+            | Self::Untrusted { .. } => None,
         }
     }
 }
@@ -136,10 +169,13 @@ impl fmt::Display for Error {
             }
             Self::Args(reason) => write!(f, "{reason}; see --help"),
             Self::Config { origin, source } => write!(f, "{origin}: {source}"),
+            Self::Named { place, error } => write!(f, "{place}: {error}"),
             Self::Status { path, status } => {
                 write!(f, "GET {path}: status {status}{}", hint(*status))
             }
-            Self::Unreachable { path, reason } => write!(f, "GET {path}: {reason}"),
+            Self::Unreachable { path, reason } | Self::Untrusted { path, reason } => {
+                write!(f, "GET {path}: {reason}")
+            }
             Self::Write { path, source } => write!(f, "{}: {source}", path.display()),
         }
     }
@@ -147,9 +183,9 @@ impl fmt::Display for Error {
 
 fn hint(status: u16) -> &'static str {
     match status {
-        401 => ", the API server does not accept the token",
-        403 => ", the ServiceAccount may not read this",
-        404 => ", not there",
+        401 => ", the API server does not accept this credential",
+        403 => ", this credential may not read it",
+        404 => ", not found",
         _ => "",
     }
 }
@@ -189,13 +225,13 @@ mod tests {
         for (code, text) in [
             (
                 401,
-                "GET /version: status 401, the API server does not accept the token",
+                "GET /version: status 401, the API server does not accept this credential",
             ),
             (
                 403,
-                "GET /version: status 403, the ServiceAccount may not read this",
+                "GET /version: status 403, this credential may not read it",
             ),
-            (404, "GET /version: status 404, not there"),
+            (404, "GET /version: status 404, not found"),
             (500, "GET /version: status 500"),
         ] {
             assert_eq!(status(code).to_string(), text);

@@ -1,6 +1,7 @@
 //! The Kubernetes API, as far as it is read: a live API server, or a folder laid out like one.
 
 pub(crate) mod incluster;
+pub(crate) mod installation;
 pub(crate) mod kubeconfig;
 pub(crate) mod nodes;
 mod recorded;
@@ -15,10 +16,11 @@ use serde::de::DeserializeOwned;
 use ureq::tls::{ClientCert, RootCerts};
 
 use crate::error::Error;
-use crate::http::Client;
+use crate::http::{Client, Deadline};
 use crate::json::{self, Counted, JsonError};
 use crate::log::{Log, Request};
 use nodes::{ListError, Node};
+use timestamp::Timestamp;
 use types::{GitVersion, Namespace};
 
 /// The form in which an answer is requested.
@@ -61,6 +63,9 @@ pub struct Access {
     pub(crate) identity: Option<ClientCert>,
 }
 
+/// A request has to fit into the buffer of the client, with the other headers.
+const MAX_TOKEN: usize = 14 << 10;
+
 /// A bearer token as the header it is sent in. It can be neither printed nor logged.
 pub(crate) struct Token(String);
 
@@ -72,7 +77,10 @@ impl Token {
             return Err("the token is empty");
         }
         if !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("the token has characters that no token has");
+            return Err("the token contains invalid characters");
+        }
+        if token.len() > MAX_TOKEN {
+            return Err("the token is longer than 14 KiB");
         }
         Ok(Self(format!("Bearer {token}")))
     }
@@ -122,7 +130,12 @@ impl Api {
             token,
             identity,
         } = access;
-        let client = Client::cluster(roots, identity, budget, server.starts_with("https:"));
+        let client = Client::cluster(
+            roots,
+            identity,
+            Deadline::after(budget),
+            server.starts_with("https:"),
+        );
         let backend = Backend::Live {
             client,
             server,
@@ -141,6 +154,14 @@ impl Api {
         }
         let backend = Backend::Recorded(folder.to_owned());
         Ok(Self { backend, log })
+    }
+
+    /// The URL of the API server; a recording has none.
+    pub(crate) fn server(&self) -> Option<&str> {
+        match &self.backend {
+            Backend::Live { server, .. } => Some(server),
+            Backend::Recorded(_) => None,
+        }
     }
 
     /// The version of the API server.
@@ -196,9 +217,25 @@ impl Api {
     /// Whether this DaemonSet exists.
     pub fn has_daemonset(&self, daemonset: DaemonSetName) -> Result<bool, Error> {
         let path = format!("{}?resourceVersion=0", daemonset.path());
-        match self.object::<types::DaemonSet>(&path, Form::Metadata) {
-            Ok(_) => Ok(true),
-            Err(Error::Status { status: 404, .. }) => Ok(false),
+        let found = self.optional::<types::DaemonSet>(&path, Form::Metadata)?;
+        Ok(found.is_some())
+    }
+
+    /// When the responder's CronJob in this namespace was made. Unknown without a CronJob, and to
+    /// RBAC of an older release.
+    pub fn cron_job_created(&self, namespace: &str) -> Result<Option<Timestamp>, Error> {
+        let path = installation::cron_job_path(namespace) + "?resourceVersion=0";
+        match self.optional::<types::Object>(&path, Form::Metadata) {
+            Err(Error::Status { status: 403, .. }) => Ok(None),
+            found => Ok(found?.and_then(|object| object.metadata.creation_timestamp)),
+        }
+    }
+
+    /// Reads an object that may be missing.
+    fn optional<T: DeserializeOwned>(&self, path: &str, form: Form) -> Result<Option<T>, Error> {
+        match self.object(path, form) {
+            Ok(object) => Ok(Some(object)),
+            Err(Error::Status { status: 404, .. }) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -326,7 +363,8 @@ mod tests {
             header("abc.def-_~+/=\n").as_deref(),
             Ok("Bearer abc.def-_~+/=")
         );
-        for text in ["", " \n", "a b", "a\nb", "a\0b", "é"] {
+        let long = "a".repeat(MAX_TOKEN + 1);
+        for text in ["", " \n", "a b", "a\nb", "a\0b", "é", &long] {
             assert!(header(text).is_err(), "{text:?}");
         }
     }

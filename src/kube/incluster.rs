@@ -13,7 +13,7 @@ use crate::http;
 /// Where the kubelet mounts it.
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-const HOST: &str = "KUBERNETES_SERVICE_HOST";
+pub(crate) const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
 
 /// Reads address, CA and token. The token is read once: the kubelet renews it, but no run lives

@@ -12,60 +12,60 @@ use super::os::Os;
 use crate::error::Error;
 use crate::kube::types::NamespaceMeta;
 
-/// What people are told of a field.
+/// A field of a report, for people.
 #[derive(Debug)]
 pub struct Field {
     /// Its key in the report.
     pub key: &'static str,
     /// The request that it is read with.
     pub read_from: &'static str,
-    /// Why it does not identify a person.
-    pub not_personal: &'static str,
+    /// The question that it answers.
+    pub purpose: &'static str,
 }
 
 /// Every field of a report, in its order.
 pub const FIELDS: [Field; 8] = [
-    Field {
-        key: "appVersion",
-        read_from: "GET /version",
-        not_personal: "the version of the build",
-    },
-    Field {
-        key: "kubernetesVersion",
-        read_from: "GET /version",
-        not_personal: "the version of the build",
-    },
-    Field {
-        key: "clusteruuid",
-        read_from: "GET /api/v1/namespaces/kube-system",
-        not_personal: "random, but the same in each report: a pseudonym of the cluster",
-    },
-    Field {
-        key: "nodeCount",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a number",
-    },
-    Field {
-        key: "serverNodeCount",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a number",
-    },
-    Field {
-        key: "agentNodeCount",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a number",
-    },
-    Field {
-        key: "cni-plugin",
-        read_from: "GET .../daemonsets/NAME, one by one",
-        not_personal: "a word of a table in this program",
-    },
-    Field {
-        key: "os",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a word of a table in this program",
-    },
+    field("appVersion", "GET /version", "which builds are in use"),
+    field(
+        "kubernetesVersion",
+        "GET /version",
+        "which Kubernetes versions are in use",
+    ),
+    field(
+        "clusteruuid",
+        "GET /api/v1/namespaces/kube-system",
+        "to count a cluster once; random, but a pseudonym: it stays the same",
+    ),
+    field(
+        "nodeCount",
+        "GET /api/v1/nodes",
+        "which cluster sizes to test",
+    ),
+    field(
+        "serverNodeCount",
+        "GET /api/v1/nodes",
+        "how many clusters are highly available",
+    ),
+    field(
+        "agentNodeCount",
+        "GET /api/v1/nodes",
+        "how servers and agents are divided",
+    ),
+    field(
+        "cni-plugin",
+        "GET .../daemonsets/NAME, one by one",
+        "which CNIs to test",
+    ),
+    field("os", "GET /api/v1/nodes", "which operating systems to test"),
 ];
+
+const fn field(key: &'static str, read_from: &'static str, purpose: &'static str) -> Field {
+    Field {
+        key,
+        read_from,
+        purpose,
+    }
+}
 
 /// One report. Its strings are a version, a UUID and words of this repository's tables.
 #[derive(Debug, Serialize)]

@@ -314,7 +314,9 @@ fn strict() -> Vec<Row> {
             .gives(NotSent("Connection refused")),
         row("a proxy on which nobody listens")
             .proxy_url(&nobody)
-            .gives(NotSent("the proxy: Connection refused")),
+            .gives(NotSent(
+                "through=HTTPS_PROXY reason=\"POST https://receiver.invalid/v1: Connection refused",
+            )),
         row("an endpoint that answers 503")
             .endpoint_replies(answer(503, ""))
             .gives(Unclear("status 503")),
