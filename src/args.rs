@@ -165,7 +165,7 @@ fn cluster(words: &mut Arguments, env: Option<&Env>) -> Result<Cluster, Error> {
             file,
             context,
         })),
-        _ if context.is_some() => Err(Error::Args("--context needs a kubeconfig".to_owned())),
+        _ if context.is_some() => Err(Error::args("--context needs a kubeconfig")),
         (Some(folder), None) => Ok(Cluster::Recorded(folder)),
         (None, None) => Ok(Cluster::Own(
             mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
@@ -179,17 +179,16 @@ fn kubeconfig_of(env: &Env) -> Result<Option<(&'static str, PathBuf)>, Error> {
     let mut files = std::env::split_paths(&list).filter(|file| !file.as_os_str().is_empty());
     match (files.next(), files.next()) {
         (Some(file), None) if env.raw(incluster::HOST).is_none() => Ok(Some(("KUBECONFIG", file))),
-        (Some(_), Some(_)) if env.raw(incluster::HOST).is_none() => Err(Error::Args(
+        (Some(_), Some(_)) if env.raw(incluster::HOST).is_none() => Err(Error::args(
             "KUBECONFIG names several files: name one with --kubeconfig, or make one with \
-             kubectl config view --raw --minify --flatten"
-                .to_owned(),
+             kubectl config view --raw --minify --flatten",
         )),
         _ => Ok(None),
     }
 }
 
 fn exclusive(options: &str) -> Error {
-    Error::Args(format!("{options} exclude each other"))
+    Error::args(format!("{options} exclude each other"))
 }
 
 /// A word that is left over is an error: a misspelt `--dry-run` must not send.
@@ -204,7 +203,7 @@ pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
 pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
     let text: Option<String> = words.opt_value_from_str(name).map_err(|e| wrong(&e))?;
     match text {
-        Some(text) if text.is_empty() => Err(Error::Args(format!("{name} expects a value"))),
+        Some(text) if text.is_empty() => Err(Error::args(format!("{name} expects a value"))),
         text => Ok(text),
     }
 }
@@ -223,7 +222,7 @@ fn unexpected(word: &str) -> Error {
     let is_plain = name
         .bytes()
         .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    Error::Args(match name {
+    Error::args(match name {
         "manifest" => {
             "the subcommand manifest is now the program metrics-responder-manifest".to_owned()
         }
@@ -233,12 +232,13 @@ fn unexpected(word: &str) -> Error {
 }
 
 fn wrong(error: &pico_args::Error) -> Error {
-    Error::Args(error.to_string())
+    Error::args(error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn report(line: &str) -> Report {
         report_in(line, &[])
@@ -300,7 +300,7 @@ mod tests {
             "--recorded a --kubeconfig b",
         ] {
             assert!(
-                matches!(report(line).options, Err(Error::Args(_))),
+                matches!(report(line).options, Err(e) if e.kind == ErrorKind::Args),
                 "{line}"
             );
         }

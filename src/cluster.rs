@@ -59,14 +59,14 @@ impl Cluster {
 impl Kubeconfig {
     /// The kubectl command for the same cluster. It finds the variable KUBECONFIG by itself.
     pub(crate) fn kubectl(&self) -> String {
-        let mut command = "kubectl".to_owned();
+        let mut words = vec!["kubectl".to_owned()];
         if self.origin.starts_with("--") {
-            command += &format!(" {} {}", self.origin, quoted(&self.file.to_string_lossy()));
+            words.extend([self.origin.to_owned(), quoted(&self.file.to_string_lossy())]);
         }
         if let Some(context) = &self.context {
-            command += &format!(" --context {}", quoted(context));
+            words.extend(["--context".to_owned(), quoted(context)]);
         }
-        command
+        words.join(" ")
     }
 }
 

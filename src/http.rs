@@ -18,7 +18,7 @@ use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 pub(crate) use deadline::Deadline;
-pub(crate) use failure::{Failure, Kind};
+pub(crate) use failure::{Failure, Kind, not_kubernetes};
 
 /// Sent to the API server and to the endpoint.
 pub(crate) const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERSION"));

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use ureq::tls::{ClientCert, RootCerts};
 
 use crate::error::Error;
-use crate::http::{Client, Deadline};
+use crate::http::{Client, Deadline, not_kubernetes};
 use crate::json::{self, Counted, JsonError};
 use crate::log::{Log, Request};
 use nodes::{ListError, Node};
@@ -147,10 +147,8 @@ impl Api {
     /// A folder laid out as the API server is.
     pub fn recorded(folder: &Path, log: Log) -> Result<Self, Error> {
         if !folder.is_dir() {
-            return Err(Error::config(
-                format!("--recorded {}", folder.display()),
-                "not a folder",
-            ));
+            let origin = format!("--recorded {}", folder.display());
+            return Err(Error::config(origin, "not a folder"));
         }
         let backend = Backend::Recorded(folder.to_owned());
         Ok(Self { backend, log })
@@ -191,7 +189,7 @@ impl Api {
     fn node_list<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
         let path = "/api/v1/nodes?resourceVersion=0";
         let nodes = self.get(path, Form::Json, None, read_nodes)?;
-        nodes.ok_or_else(|| Error::answer(path, "a Table, which was not requested"))
+        nodes.ok_or_else(|| not_kubernetes(path, "a Table, which was not requested"))
     }
 
     /// The first of these DaemonSets that exists. A 403 is skipped, so that RBAC older than the table
@@ -207,7 +205,7 @@ impl Api {
                 Ok(true) => return Ok(Some(candidate)),
                 Ok(false) => {}
                 // RBAC knows the name or not: a 404 is an answer, a 403 is none.
-                Err(error @ Error::Status { status: 403, .. }) => refused = Some(error),
+                Err(error) if error.is_status(403) => refused = Some(error),
                 Err(error) => return Err(error),
             }
         }
@@ -226,7 +224,7 @@ impl Api {
     pub fn cron_job_created(&self, namespace: &str) -> Result<Option<Timestamp>, Error> {
         let path = installation::cron_job_path(namespace) + "?resourceVersion=0";
         match self.optional::<types::Object>(&path, Form::Metadata) {
-            Err(Error::Status { status: 403, .. }) => Ok(None),
+            Err(error) if error.is_status(403) => Ok(None),
             found => Ok(found?.and_then(|object| object.metadata.creation_timestamp)),
         }
     }
@@ -235,7 +233,7 @@ impl Api {
     fn optional<T: DeserializeOwned>(&self, path: &str, form: Form) -> Result<Option<T>, Error> {
         match self.object(path, form) {
             Ok(object) => Ok(Some(object)),
-            Err(Error::Status { status: 404, .. }) => Ok(None),
+            Err(error) if error.is_status(404) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -287,7 +285,7 @@ impl Api {
         match &self.backend {
             Backend::Recorded(folder) => {
                 let file = recorded::open(folder, path, form == Form::Table);
-                match file.map_err(|e| Error::answer(path, format!("the recording: {e}")))? {
+                match file.map_err(|e| not_kubernetes(path, &format!("the recording: {e}")))? {
                     Some(file) => Ok(Answer {
                         status: 200,
                         body: Box::new(file),
@@ -321,7 +319,7 @@ impl Api {
             (JsonError::Io(error), Backend::Live { client, .. }) => {
                 client.body_failure(error).at(path)
             }
-            (error, _) => Error::answer(path, error.to_string()),
+            (error, _) => not_kubernetes(path, &error.to_string()),
         }
     }
 }
@@ -346,10 +344,7 @@ struct Answer {
 fn refused<T>(path: &str, status: u16, body: &mut dyn Read) -> Result<T, Error> {
     // If the connection breaks here, the next request reports it.
     let _ = io::copy(&mut body.take(MAX_REFUSAL), &mut io::sink());
-    Err(Error::Status {
-        path: path.to_owned(),
-        status,
-    })
+    Err(Error::status(path, status))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ mod log;
 // YAML of a file that may hold anything.
 mod yaml;
 
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use log::Log;
 pub use run::{Outcome, run};
 

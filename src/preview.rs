@@ -8,7 +8,7 @@ use crate::config::env::Env;
 use crate::config::file::File;
 use crate::config::settings::DEFAULT_TIMEOUT;
 use crate::config::switch::{Switch, opt_out_command};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kube::Api;
 use crate::kube::installation::{Installation, NAMESPACE};
 use crate::kube::timestamp::Timestamp;
@@ -25,7 +25,7 @@ pub(crate) fn show(preview: Preview, args: Report, env: &Env) -> Result<Outcome,
         if args.config.is_some() || options.endpoint.is_some() {
             let reason =
                 "--explain shows the settings of that cluster: omit --config and --endpoint";
-            return Err(Error::Args(reason.to_owned()));
+            return Err(Error::args(reason));
         }
         let api = options.cluster.open(env, DEFAULT_TIMEOUT, options.log())?;
         let shown = explain_installation(&api, kubeconfig);
@@ -51,10 +51,9 @@ pub(crate) fn show(preview: Preview, args: Report, env: &Env) -> Result<Outcome,
 /// Names kubeconfig and server in the error of a request.
 fn named(error: Error, cluster: &Cluster, api: &Api) -> Error {
     match (cluster, api.server()) {
-        (Cluster::Kubeconfig(kubeconfig), Some(server)) if error.is_of_request() => Error::Named {
-            place: format!("{kubeconfig}: {server}"),
-            error: Box::new(error),
-        },
+        (Cluster::Kubeconfig(kubeconfig), Some(server)) if error.kind != ErrorKind::Write => {
+            error.within(&format!("{kubeconfig}: {server}"))
+        }
         _ => error,
     }
 }
@@ -93,7 +92,7 @@ fn explain_process(api: &Api, cluster: &Cluster, config: &Config) -> Result<Outc
 /// Explains an installation in another cluster, by the settings that its pods get.
 fn explain_installation(api: &Api, kubeconfig: &Kubeconfig) -> Result<Outcome, Error> {
     let installation = match Installation::read(api) {
-        Err(error @ Error::Status { status: 403, .. }) => Err(error),
+        Err(error) if error.is_status(403) => Err(error),
         found => Ok(found?),
     };
     let now = Timestamp::now();

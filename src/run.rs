@@ -12,7 +12,7 @@ use crate::config::env::Env;
 use crate::config::file::File;
 use crate::config::switch::{Switch, off_by_env, opt_out_command};
 use crate::config::{Config, DEFAULT_ENDPOINT, duration};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::kube::timestamp::Timestamp;
 use crate::log::Log;
 use crate::report::facts::Facts;
@@ -73,9 +73,9 @@ pub fn run(words: Vec<OsString>) -> Outcome {
             Some(preview) => {
                 preview::show(preview, args, &env).unwrap_or_else(Outcome::CommandFailed)
             }
-            None => report(args, &env).unwrap_or_else(|error| match error {
-                Error::Args(_) => Outcome::CommandFailed(error),
-                error => Outcome::RunFailed(error),
+            None => report(args, &env).unwrap_or_else(|error| match error.kind {
+                ErrorKind::Args => Outcome::CommandFailed(error),
+                _ => Outcome::RunFailed(error),
             }),
         },
         Args::Version => print(&version()).unwrap_or_else(Outcome::CommandFailed),
@@ -152,7 +152,7 @@ fn report(args: Report, env: &Env) -> Result<Outcome, Error> {
 fn refuse_stray_reports(cluster: &Cluster, config: &Config) -> Result<(), Error> {
     match cluster {
         Cluster::Kubeconfig(_) | Cluster::Recorded(_) if !config.target.chosen => {
-            Err(Error::Args(format!(
+            Err(Error::args(format!(
                 "--recorded and --kubeconfig do not send to {DEFAULT_ENDPOINT}: add --dry-run or --endpoint URL"
             )))
         }

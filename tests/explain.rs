@@ -188,7 +188,7 @@ impl Installed {
             args: Vec::new(),
         }
         .change(CRON_JOB, |cron_job| {
-            cron_job["metadata"]["creationTimestamp"] = ago(48)
+            cron_job["metadata"]["creationTimestamp"] = ago(48);
         })
     }
 
@@ -214,11 +214,11 @@ impl Installed {
 
     fn file(self, text: &str) -> Self {
         self.change(CONFIG_MAP, |object| {
-            object["data"]["config.yaml"] = text.into()
+            object["data"]["config.yaml"] = text.into();
         })
     }
 
-    fn overridden(mut self, data: Value) -> Self {
+    fn overridden(mut self, data: &Value) -> Self {
         self.objects.push((
             OVERRIDE.to_owned(),
             json!({"kind": "ConfigMap", "data": data}),
@@ -339,14 +339,12 @@ fn the_first_line_says_whether_this_cluster_reports() {
     Installed::nothing().answers("off: not installed in kube-system");
     let suspended = || Installed::new().cron_job("/spec/suspend", true.into());
     suspended().answers("off: suspended");
-    suspended()
-        .overridden(disabled.clone())
-        .answers("off: suspended");
+    suspended().overridden(&disabled).answers("off: suspended");
     Installed::new()
-        .overridden(disabled.clone())
+        .overridden(&disabled)
         .answers(&format!("off: {overrides}: METRICS_RESPONDER_ENABLED"));
     Installed::new()
-        .overridden(json!({"DO_NOT_TRACK": "1"}))
+        .overridden(&json!({"DO_NOT_TRACK": "1"}))
         .answers(&format!("off: {overrides}: DO_NOT_TRACK"));
     Installed::new()
         .cron_job(
@@ -373,20 +371,20 @@ fn the_order_of_the_sources_is_that_of_kubernetes() {
     let env = |value: &str| json!([{"name": "METRICS_RESPONDER_ENABLED", "value": value}]);
     // A variable of the CronJob has precedence over the override, and both over the file.
     Installed::new()
-        .overridden(off.clone())
+        .overridden(&off)
         .cron_job(&of_container("env"), env("true"))
         .answers("on");
     Installed::new()
-        .overridden(off.clone())
+        .overridden(&off)
         .cron_job(&of_container("env"), env(""))
         .answers("on");
     Installed::new()
-        .overridden(on)
+        .overridden(&on)
         .file("enabled: false\n")
         .answers("on");
     // A manifest of an earlier version does not read the override.
     Installed::new()
-        .overridden(off)
+        .overridden(&off)
         .cron_job(&of_container("envFrom"), Value::Null)
         .answers("on");
 }
@@ -407,7 +405,7 @@ fn a_mistake_that_stops_each_run_is_named_with_its_object() {
             "configmap/rke2-metrics-responder-override: HTTPS_PROXY: only http and https",
         ),
     ] {
-        let page = Installed::new().overridden(data).page();
+        let page = Installed::new().overridden(&data).page();
         let line = format!("Reporting  off: a mistake stops each run: {expected}");
         assert!(page.starts_with(&line), "{page}");
     }
@@ -432,7 +430,7 @@ fn a_source_without_the_right_to_read_it_is_named() {
     assert!(page.contains(unread), "{page}");
     Installed::new()
         .refuses(CONFIG_MAP)
-        .overridden(json!({"DO_NOT_TRACK": "1"}))
+        .overridden(&json!({"DO_NOT_TRACK": "1"}))
         .answers("off: configmap/rke2-metrics-responder-override: DO_NOT_TRACK");
     let page = Installed::new().refuses(CRON_JOB).page();
     assert!(
@@ -514,7 +512,7 @@ fn the_page_tells_proxy_runs_and_another_version() {
             "/status",
             json!({"lastScheduleTime": ago(30), "lastSuccessfulTime": ago(38)}),
         )
-        .overridden(json!({"HTTPS_PROXY": credentials}))
+        .overridden(&json!({"HTTPS_PROXY": credentials}))
         .page();
     for expected in [
         "\nProxy      proxy.example:3128 (HTTPS_PROXY)\n",

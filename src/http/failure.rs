@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Why a request has no usable answer.
 #[derive(Debug)]
@@ -77,13 +77,23 @@ impl Failure {
     /// The error of a GET to the API server. A peer that answers without a trusted certificate is
     /// not the API server of this cluster; one whose signature cannot be verified may be.
     pub(crate) fn at(self, path: &str) -> Error {
-        let (path, reason) = (path.to_owned(), self.reason.into());
+        let request = format!("GET {path}");
         match self.kind {
-            Kind::Algorithm | Kind::Closed | Kind::NoAnswer => Error::Unreachable { path, reason },
-            Kind::Certificate | Kind::UnknownIssuer => Error::Untrusted { path, reason },
-            Kind::Invalid => Error::Answer { path, reason },
+            Kind::Algorithm | Kind::Closed | Kind::NoAnswer => {
+                Error::new(ErrorKind::Unreachable, request, self.reason)
+            }
+            Kind::Certificate | Kind::UnknownIssuer => {
+                Error::new(ErrorKind::Answer, request, self.reason)
+            }
+            Kind::Invalid => not_kubernetes(path, &self.reason),
         }
     }
+}
+
+/// The error of an answer that Kubernetes would not give.
+pub(crate) fn not_kubernetes(path: &str, reason: &str) -> Error {
+    let reason = format!("not an answer of Kubernetes: {reason}");
+    Error::new(ErrorKind::Answer, format!("GET {path}"), reason)
 }
 
 const UNKNOWN_ISSUER: (Kind, &str) = (

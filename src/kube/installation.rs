@@ -1,4 +1,4 @@
-//! The responder as it is installed in a cluster: its CronJob and both ConfigMaps, read from outside
+//! The responder as it is installed in a cluster: its CronJob and two `ConfigMap`s, read from outside
 //! with the caller's own rights, and the environment and file that a pod would get out of them.
 
 use std::collections::BTreeMap;
@@ -55,7 +55,7 @@ impl Installation {
         let mut data = |name: &str| {
             let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
             match api.optional::<ConfigMap>(&path, Form::Json) {
-                Err(Error::Status { status: 403, .. }) => {
+                Err(error) if error.is_status(403) => {
                     unread.push(format!("configmap/{name}: status 403, no right to read it"));
                     Ok(None)
                 }

@@ -40,7 +40,8 @@ impl Timestamp {
         let number = |from: usize, to| text[from..to].parse::<u64>().ok();
         let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
-        let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let is_leap =
+            year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         let month_length = match month {
             2 => 28 + u64::from(is_leap),
             4 | 6 | 9 | 11 => 30,

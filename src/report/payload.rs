@@ -25,16 +25,20 @@ pub struct Field {
 
 /// Every field of a report, in its order.
 pub const FIELDS: [Field; 8] = [
-    field("appVersion", "GET /version", "which builds are in use"),
+    field(
+        "appVersion",
+        "GET /version",
+        "which releases are in use, and which can be retired",
+    ),
     field(
         "kubernetesVersion",
         "GET /version",
-        "which Kubernetes versions are in use",
+        "which Kubernetes versions still need fixes",
     ),
     field(
         "clusteruuid",
         "GET /api/v1/namespaces/kube-system",
-        "to count a cluster once; random, but a pseudonym: it stays the same",
+        "counting a cluster once, not at every report",
     ),
     field(
         "nodeCount",
@@ -49,14 +53,18 @@ pub const FIELDS: [Field; 8] = [
     field(
         "agentNodeCount",
         "GET /api/v1/nodes",
-        "how servers and agents are divided",
+        "how many workers depend on one control plane",
     ),
     field(
         "cni-plugin",
         "GET .../daemonsets/NAME, one by one",
-        "which CNIs to test",
+        "which network plugins to test a release with",
     ),
-    field("os", "GET /api/v1/nodes", "which operating systems to test"),
+    field(
+        "os",
+        "GET /api/v1/nodes",
+        "which operating systems to test a release on",
+    ),
 ];
 
 const fn field(key: &'static str, read_from: &'static str, purpose: &'static str) -> Field {
@@ -108,12 +116,12 @@ struct Fields {
 impl Payload<'_> {
     /// The bytes that are printed and posted.
     pub fn to_json(&self) -> Result<String, Error> {
-        serde_json::to_string(self).map_err(|e| Error::write("the report", e.into()))
+        serde_json::to_string(self).map_err(|e| Error::write("the report", e))
     }
 
     /// The same by its keys.
     pub(crate) fn to_value(&self) -> Result<Value, Error> {
-        serde_json::to_value(self).map_err(|e| Error::write("the report", e.into()))
+        serde_json::to_value(self).map_err(|e| Error::write("the report", e))
     }
 }
 
