@@ -126,8 +126,8 @@ fn the_readme_says_who_gets_it_what_it_needs_and_what_is_lost_without_it() {
         &format!("A firewall has to let through DNS, and TCP port 443 to `{host}`."),
         &format!("The default endpoint, `{host}`, is for the maintainers of RKE2 to run."),
         "[private report](https://github.com/rancher/rke2-metrics-responder/security/advisories/new)",
-        "The ServiceAccount can get the namespace `kube-system`, list nodes, get DaemonSets that have a name of the CNI \
-         table, and get its own CronJob.",
+        "The ServiceAccount can get the namespace `kube-system`, list nodes, get DaemonSets that have a name of the \
+         CNI table, and get its own CronJob.",
         "No report is sent in the first 24 hours (`gracePeriod` in the manifest). They count from the creation of the \
          cluster or of the CronJob, whichever is later.",
         "[Contributing](.github/CONTRIBUTING.md)",
