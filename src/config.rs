@@ -111,7 +111,7 @@ fn roots(ca_file: Option<Setting<String>>) -> Result<Vec<RootCerts>, Error> {
     if let Some(setting) = ca_file {
         let own = setting.map(|path| {
             let pem = file::read(&PathBuf::from(&path), MAX_CA_FILE).map_err(|e| e.to_string());
-            let own = pem.and_then(|pem| http::roots(&pem).map_err(ToOwned::to_owned));
+            let own = pem.and_then(|pem| http::roots(&pem));
             own.map_err(|reason| format!("{path}: {reason}"))
         });
         roots.push(own?.value);
