@@ -227,7 +227,7 @@ fn cni(api: &Api) -> Result<Cni, Error> {
 pub fn open(cluster: &Cluster, env: &Env, budget: Duration, log: Log) -> Result<Api, Error> {
     let access = match cluster {
         Cluster::Own(service_account) => incluster::access(env, service_account)?,
-        Cluster::Kubeconfig(file) => kubeconfig::access(file)?,
+        Cluster::Kubeconfig(file) => kubeconfig::access(file, None)?,
         Cluster::Recorded(folder) => return Api::recorded(folder, log),
     };
     Ok(Api::live(access, budget, log))
