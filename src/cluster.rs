@@ -41,7 +41,10 @@ impl Cluster {
     pub fn open(&self, env: &Env, budget: Duration, log: Log) -> Result<Api, Error> {
         let access = match self {
             Self::Own(service_account) => incluster::access(env, service_account)?,
-            Self::Kubeconfig(named) => kubeconfig::access(&named.file)?,
+            Self::Kubeconfig(named) => {
+                let access = kubeconfig::access(&named.file, named.context.as_deref());
+                access.map_err(|reason| Error::config(named, reason))?
+            }
             Self::Recorded(folder) => return Api::recorded(folder, log),
         };
         Ok(Api::live(access, budget, log))

@@ -107,7 +107,7 @@ impl Target {
         let mut roots = Vec::new();
         if let Some(Setting { value, origin }) = &self.ca_file {
             let pem = file::read(Path::new(value), MAX_CA_FILE).map_err(|e| e.to_string());
-            let own = pem.and_then(|pem| http::roots(&pem).map_err(ToString::to_string));
+            let own = pem.and_then(|pem| http::roots(&pem));
             roots.push(own.map_err(|reason| Error::config(origin, format!("{value}: {reason}")))?);
         }
         roots.push(http::public_roots());

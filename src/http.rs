@@ -4,6 +4,7 @@
 
 mod deadline;
 mod failure;
+mod pem;
 
 use std::cell::Cell;
 use std::io::{self, Read};
@@ -11,10 +12,9 @@ use std::sync::Arc;
 
 use rustls::RootCertStore;
 use rustls::crypto::{self, CryptoProvider};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
+use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
 pub(crate) use deadline::Deadline;
@@ -179,22 +179,24 @@ impl Response {
     }
 }
 
-/// The certificates of a PEM bundle, as roots that *replace* the public ones.
-pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, &'static str> {
+/// Reads a PEM bundle as roots that *replace* the public ones.
+pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, String> {
     let mut store = RootCertStore::empty();
-    let mut certificates = Vec::new();
-    for der in CertificateDer::pem_slice_iter(pem) {
-        let der = der.map_err(|_| "not PEM")?;
-        // One certificate that rustls does not understand must not spoil a bundle of many. ureq would
-        // pass over it too, but also accept a bundle in which no other is left.
-        if store.add(der.clone()).is_ok() {
-            certificates.push(Certificate::from_der(&der).to_owned());
-        }
-    }
+    let mut certificates = pem::certificates(pem)?;
+    // One certificate that rustls does not understand must not spoil a bundle of many. ureq would
+    // pass over it too, but also accept a bundle in which no other is left.
+    certificates.retain(|der| store.add(der.clone()).is_ok());
     if certificates.is_empty() {
-        return Err("no certificate in it");
+        return Err("no certificate in it".to_owned());
     }
-    Ok(RootCerts::from(certificates))
+    Ok(RootCerts::from(owned(&certificates)))
+}
+
+fn owned(certificates: &[CertificateDer]) -> Vec<Certificate<'static>> {
+    certificates
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned())
+        .collect()
 }
 
 /// The roots that browsers trust, built in.
@@ -202,21 +204,16 @@ pub(crate) fn public_roots() -> RootCerts {
     RootCerts::WebPki
 }
 
-/// A client certificate with its key, both PEM.
-pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, &'static str> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
-        .collect::<Result<_, _>>()
-        .map_err(|_| "the client certificate is not PEM")?;
-    let certificates: Vec<_> = chain
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect();
-    let der = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the client key is not PEM")?;
+/// Reads a client certificate and its key, both PEM.
+pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, String> {
+    let chain =
+        pem::certificates(certificate).map_err(|e| format!("the client certificate: {e}"))?;
+    let certificates = owned(&chain);
+    let (der, key) = pem::key(key)?;
     // Where the two do not belong together, ureq panics at the first request.
     CertifiedKey::from_der(chain, der, &provider()).map_err(
         |_| "the client certificate and key are of an unknown kind, or do not belong together",
     )?;
-    let key = PrivateKey::from_pem(key).map_err(|_| "the client key is not PEM")?;
     Ok(ClientCert::new_with_certs(&certificates, key))
 }
 

@@ -113,6 +113,9 @@ mod tests {
             ("evil/path", "443", HOST),
             ("user@evil", "443", HOST),
             ("evil?x", "443", HOST),
+            ("[zz]", "443", HOST),
+            ("[127.0.0.1]", "443", HOST),
+            ("[]", "443", HOST),
         ] {
             let error = at(&[(HOST, host), (PORT, port)]).unwrap_err();
             assert!(error.starts_with(variable), "{error}");

@@ -288,10 +288,10 @@ fn clusters() -> Vec<Row> {
             .gives(Typed("--recorded and --kubeconfig exclude each other")),
         row("a kubeconfig that is not there")
             .args(["--kubeconfig", "/nowhere"])
-            .gives(Usage("/nowhere: No such file")),
+            .gives(Usage("--kubeconfig /nowhere: No such file")),
         row("an empty kubeconfig")
             .args(["--kubeconfig", "/dev/null"])
-            .gives(Usage("/dev/null: current-context: not set")),
+            .gives(Usage("--kubeconfig /dev/null: current-context: not set")),
         row("a recording that is not there")
             .args(["--recorded", "/nowhere"])
             .gives(Usage("--recorded /nowhere: not a folder")),
