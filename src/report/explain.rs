@@ -104,6 +104,9 @@ impl Explanation<'_> {
             let (host, port) = (via.proxy.host(), via.proxy.port());
             page.line("Proxy", &format!("{host}:{port} ({})", via.variable));
         }
+        if matches!(self.reporting, Reporting::Off(_)) {
+            return;
+        }
         page.line("When", &self.when(config));
         let grace_period = &config.grace_period;
         if !grace_period.value.is_zero() {
