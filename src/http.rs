@@ -228,6 +228,8 @@ fn provider() -> Arc<CryptoProvider> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn pem(names: &[&str]) -> String {
@@ -255,6 +257,15 @@ mod tests {
             assert!(roots(pem.as_bytes()).is_err(), "{pem}");
         }
         assert!(roots([garbage, &pem(&["a"])].concat().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_timeout_names_the_whole_budget() {
+        let deadline = Deadline::after(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_millis(5));
+        let client = Client::endpoint(public_roots(), None, deadline);
+        let failure = client.failure(ureq::Error::Timeout(ureq::Timeout::Global));
+        assert_eq!(failure.reason, "no answer within 2s");
     }
 
     #[cfg(feature = "fips")]

@@ -18,7 +18,7 @@ use ureq::tls::{ClientCert, RootCerts};
 use crate::error::Error;
 use crate::http::{Client, Deadline, not_kubernetes};
 use crate::json::{self, Counted, JsonError};
-use crate::log::{Log, Request};
+use crate::log::Log;
 use nodes::{ListError, Node};
 use timestamp::Timestamp;
 use types::{GitVersion, Namespace};
@@ -124,22 +124,12 @@ enum Backend {
 impl Api {
     /// A live API server. All requests share one deadline, `budget` from now.
     pub fn live(access: Access, budget: Duration, log: Log) -> Self {
-        let Access {
-            server,
-            roots,
-            token,
-            identity,
-        } = access;
-        let client = Client::cluster(
-            roots,
-            identity,
-            Deadline::after(budget),
-            server.starts_with("https:"),
-        );
+        let https_only = access.server.starts_with("https:");
+        let deadline = Deadline::after(budget);
         let backend = Backend::Live {
-            client,
-            server,
-            token,
+            client: Client::cluster(access.roots, access.identity, deadline, https_only),
+            server: access.server,
+            token: access.token,
         };
         Self { backend, log }
     }
@@ -271,13 +261,7 @@ impl Api {
             bytes = body.total();
             result
         });
-        self.log.request(&Request {
-            method: "GET",
-            path,
-            status,
-            bytes,
-            took: started.elapsed(),
-        });
+        self.log.request("GET", path, status, bytes, started);
         result
     }
 

@@ -11,7 +11,7 @@ use ureq::tls::RootCerts;
 use crate::config::Target;
 use crate::http::{Client, Deadline, Failure, Kind, Response};
 use crate::json::{self, Counted, JsonError};
-use crate::log::{Log, Request};
+use crate::log::Log;
 
 /// An upgrade-responder answers with an entry for each version; some hundred versions exceed 64
 /// KiB.
@@ -34,13 +34,7 @@ pub(crate) fn post(
         }
         Err(failure) => Err(failure.reason),
     };
-    log.request(&Request {
-        method: "POST",
-        path: target.endpoint.path(),
-        status,
-        bytes,
-        took: started.elapsed(),
-    });
+    log.request("POST", target.endpoint.path(), status, bytes, started);
     verdict
 }
 

@@ -581,6 +581,10 @@ fn a_preview_that_fails_names_the_option_the_server_and_the_credential() {
             assert!(status == 2 || answer.contains(&server), "{answer}");
         }
     }
+    // A path is shown as it was typed.
+    let run = bare_with(&["--dry-run", "--kubeconfig", "/a=b \"c\"\n"], &[]);
+    let expected = "--kubeconfig /a=b \"c\"?: No such file or directory (os error 2)";
+    assert_eq!(run.answer(), Some(expected), "{run:?}");
     let (run, server) = Installed {
         refused: vec![(CRON_JOB, 401)],
         ..Installed::new()
