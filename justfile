@@ -49,7 +49,7 @@ bless-chart:
 # Compare what chart, responder and manifest writer accept, and what the writer prints with what the chart renders
 compare:
     cargo build
-    bin=${CARGO_TARGET_DIR:-target}/debug; tests/chart/validate compare "$bin/metrics-responder" "$bin/metrics-responder-manifest"
+    bin=${CARGO_TARGET_DIR:-target}/debug/metrics-responder; tests/chart/validate compare "$bin" "$bin-manifest"
 
 # Check the systemd drop-ins
 systemd:

@@ -137,13 +137,13 @@ def table(name):
     return yaml.safe_load((HERE / f"{name}.yaml").read_text())
 
 
-def judged(lists):
+def verdicts(lists):
     return [(text, True) for text in lists["accepted"]] + [(text, False) for text in lists["refused"]]
 
 
 def rows():
     """The rows of values-both.yaml: a group, a value of its key, and whether chart and program accept it."""
-    return [(group, value, accepted) for group in table("values-both") for value, accepted in judged(group)]
+    return [(group, value, accepted) for group in table("values-both") for value, accepted in verdicts(group)]
 
 
 def values_of(group, value):
@@ -388,10 +388,10 @@ def units():
         yield f"foreign {key}", partial(check_foreign, key)
     for pairs, deadline in DEADLINES:
         yield f"deadline {', '.join(pairs)}", partial(check_deadline, pairs, deadline)
-    for text, accepted in judged(table("schedules")):
+    for text, accepted in verdicts(table("schedules")):
         yield f"schedule {text!r}", partial(check_schedule, text, accepted)
     lists = table("registries")
-    for text, accepted in judged(lists):
+    for text, accepted in verdicts(lists):
         yield f"registry {text!r}", partial(check_registry, text, text if accepted else None)
     for text, registry in lists["trimmed"].items():
         yield f"registry {text!r}", partial(check_registry, text, registry)

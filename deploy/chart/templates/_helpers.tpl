@@ -105,7 +105,7 @@ between 1 and 65535.
 {{- and (ne $host "") (or $isIPv6 (not (hasPrefix "[" $host))) (or $hasPort (eq $port "")) -}}
 {{- end }}
 
-{{- /* "true" for an IPv6 address: eight groups, or fewer around a "::". An IPv4 address at its end counts as two. */ -}}
+{{- /* "true" for an IPv6 address: eight groups, or fewer around "::". An IPv4 address at its end counts as two. */ -}}
 {{- define "metrics-responder.isIPv6" -}}
 {{- $text := regexReplaceAll (printf ":%s$" (include "metrics-responder.ipv4" .)) . ":0:0" -}}
 {{- $count := regexFindAll "[^:]+" $text -1 | len -}}
