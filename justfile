@@ -42,15 +42,15 @@ manifest:
 validate *args:
     tests/chart/validate {{ args }}
 
-# Compare what `metrics-responder manifest` prints with what the chart renders
+# Compare what `metrics-responder-manifest` prints with what the chart renders
 compare:
     cargo build
-    tests/chart/validate compare "${CARGO_TARGET_DIR:-target}/debug/metrics-responder"
+    tests/chart/validate compare "${CARGO_TARGET_DIR:-target}/debug/metrics-responder-manifest"
 
 # Check the systemd drop-ins
 systemd:
     cargo build
-    tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder"
+    tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder-manifest"
 
 # Check the man page that a release makes of --help; needs mandoc
 man:

@@ -18,7 +18,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use metrics_responder::internals::{MANIFEST, opt_out_command};
+use metrics_responder::internals::{MANIFEST, MANIFEST_HELP, Rke2Config, opt_out_command, patch};
 use serde::Deserialize;
 use serde_yaml::Value;
 use support::Folder;
@@ -120,6 +120,22 @@ impl Objects {
 }
 
 #[test]
+fn help_and_version_are_printed() {
+    for flag in ["-h", "--help"] {
+        let run = manifest_with(&[flag, "--output"], &[]);
+        assert_eq!((run.code, &*run.stdout), (Some(0), MANIFEST_HELP));
+    }
+    let version = concat!("metrics-responder-manifest ", env!("CARGO_PKG_VERSION"));
+    for flag in ["-V", "--version"] {
+        let run = manifest_with(&[flag], &[]);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.stdout.starts_with(version), "{run:?}");
+    }
+    let run = manifest_with(&["--dry-run"], &[]);
+    assert_eq!((run.code, &*run.stdout), (Some(2), ""), "{run:?}");
+}
+
+#[test]
 fn nothing_configured_is_the_chart_itself() {
     let run = manifest_with(&["--rke2-config", "/dev/null"], &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
@@ -168,7 +184,7 @@ fn off_leaves_nothing_that_could_read_or_send() {
 fn every_key_of_the_file_is_taken_and_no_other() {
     let objects = printed(
         "metrics-responder-config:\n  endpoint: http://receiver.ns.svc.cluster.local/\n  allowHttp: true\n  \
-         caFile: /etc/metrics-responder/ca.pem\n  spread: 20m\n  gracePeriod: 168h\n  timeout: 30s\n  \
+         spread: 20m\n  gracePeriod: 168h\n  timeout: 30s\n  \
          schedule: '@every 8h'\n",
         &[],
     );
@@ -176,7 +192,6 @@ fn every_key_of_the_file_is_taken_and_no_other() {
         ("enabled", Value::from(true)),
         ("endpoint", "http://receiver.ns.svc.cluster.local/".into()),
         ("allowHttp", true.into()),
-        ("caFile", "/etc/metrics-responder/ca.pem".into()),
         ("spread", "20m".into()),
         ("gracePeriod", "168h".into()),
         ("timeout", "30s".into()),
@@ -207,13 +222,13 @@ fn the_deadline_of_a_job_follows_spread_and_timeout() {
     let weekly = "metrics-responder-config: {spread: 12h, schedule: '@weekly'}";
     assert_eq!(printed(weekly, &[]).deadline(), 43520);
     let same = "metrics-responder-config: {spread: 12h, schedule: 0 */8 * * *}";
-    assert!(refused(same).contains("until the next run"));
+    assert!(refused(same).contains("longer than the 8h"));
     // One that is off starts no Job.
     let off = format!("{OFF}metrics-responder-config: {{spread: 8h}}\n");
     assert_eq!(printed(&off, &[]).deadline(), 7200);
     let error = refused("metrics-responder-config: {spread: 7h54m40s}");
     assert!(
-        error.starts_with("metrics-responder-config: spread, two times the timeout"),
+        error.starts_with("metrics-responder-config: spread + 2 * timeout"),
         "{error}"
     );
 }
@@ -333,7 +348,7 @@ const WRONG: &[(&str, &str)] = &[
         "/config.yaml: metrics-responder-enabled: true or false",
     ),
     (
-        "metrics-responder-enabled: [false]",
+        "metrics-responder-enabled: [false, false]",
         "/config.yaml: metrics-responder-enabled: true or false",
     ),
     (
@@ -406,8 +421,12 @@ const WRONG: &[(&str, &str)] = &[
         "/config.yaml: --metrics-responder-enabled: not a key of the responder",
     ),
     (
-        "<<: {metrics-responder-enabled: false}",
-        "/config.yaml: <<: not a key of the responder",
+        "<<: {metrics-responder: false}",
+        "/config.yaml: metrics-responder: not a key of the responder",
+    ),
+    (
+        "metrics-responder-config: {caFile: /ca.pem}",
+        "/config.yaml: metrics-responder-config.caFile: this manifest mounts no file",
     ),
     (
         "metrics-responder-config: {enabled: }",
@@ -418,8 +437,13 @@ const WRONG: &[(&str, &str)] = &[
         "/config.yaml: invalid type: a text, expected a mapping",
     ),
     (
-        "[]",
+        "[metrics-responder-enabled]",
         "/config.yaml: invalid type: sequence, expected a mapping",
+    ),
+    (
+        "metrics-responder-config: {endpint: x}",
+        "/config.yaml: metrics-responder-config: unknown field `endpint`, expected one of `schedule`, \
+         `enabled`, `endpoint`, `allowHttp`, `spread`",
     ),
 ];
 
@@ -438,6 +462,12 @@ fn what_says_nothing_is_not_set() {
         "metrics-responder-config: {gracePeriod: , spread: null, schedule: }",
         "metrics-responder-config: {spread: ~}\nsystem-default-registry:",
         "system-default-registry: ''",
+        "system-default-registry: ' / '",
+        "disable: [rke2-security-responder, rke2-metrics-server]",
+        "disable: {rke2-metrics-responder: true}",
+        "[]",
+        "# nothing\n---\n[ ]\n",
+        "? [metrics-responder-enabled]\n: false\n? {a: b}\n: c\n7: x\n~: y",
         "token: x\n<<: {debug: true}\n---\nmetrics-responder-enabled: false",
     ] {
         assert_eq!(printed(config, &[]), Objects::of(MANIFEST), "{config}");
@@ -461,6 +491,101 @@ fn an_opt_out_behind_a_byte_order_mark_is_one() {
         assert!(printed(config, &[]).is_off(), "{config}");
         assert!(printed("", &[("50.yaml", config)]).is_off(), "{config}");
     }
+}
+
+/// RKE2 accepts every one of these files.
+#[test]
+fn an_opt_out_is_found_in_whatever_rke2_accepts() {
+    let brackets = format!("# {}\n", "[ ".repeat(120));
+    let text = format!("a: \"{0}\"\nb: |\n  {0}\nc: x {0}\n", "[ {".repeat(120));
+    for config in [
+        &*format!("{brackets}{OFF}"),
+        &format!("{text}{OFF}"),
+        "a: \"\\'b\\'\"\nmetrics-responder-enabled: false # for now\n",
+        "a: \"\\'b\\'\"\r\n\"metrics-responder-enabled\" : 'no'\r\n",
+        "token: x\n? [a, b]\n: c\nmetrics-responder-enabled: false\n",
+        "metrics-responder-enabled: n\n",
+        "metrics-responder-enabled: F\n",
+        "metrics-responder-enabled: [false]\n",
+        "metrics-responder-enabled: ['off']\n",
+        "<<: {metrics-responder-enabled: false}\n",
+        "<<: [{metrics-responder-enabled: false}, {metrics-responder-enabled: true}]\n",
+        "disable: [rke2-ingress-nginx, rke2-metrics-responder]\n",
+        "disable: rke2-ingress-nginx, upgrade-responder\n",
+        "disable: metrics-responder\nmetrics-responder-enabled: true\n",
+        "disable: [a]\ndisable+: ['b,rke2-metrics-responder']\n",
+        "disable+: [rke2-metrics-responder]\ndisable+: [a]\n",
+        "disable: [rke2-metric-responder]\n",
+    ] {
+        for (file, drop_in) in [(config, ""), ("", config)] {
+            let folder = Folder::new();
+            folder.write("config.yaml", file);
+            folder.write("config.yaml.d/50.yaml", drop_in);
+            let run = manifest(&folder, &[]);
+            assert_eq!(run.code, Some(0), "{config}: {run:?}");
+            assert!(Objects::of(&run.stdout).is_off(), "{config}");
+        }
+    }
+    let replaced = [("50.yaml", "disable: [a]\n")];
+    assert!(!printed("disable: [rke2-metrics-responder]\n", &replaced).is_off());
+    let own = "<<: {metrics-responder-enabled: false}\nmetrics-responder-enabled: true\n";
+    assert!(!printed(own, &[]).is_off());
+}
+
+/// Brackets outside of collections are not nested, whether reporting is off or on.
+#[test]
+fn settings_are_read_beside_any_number_of_brackets() {
+    let brackets = "[ {".repeat(120);
+    let config = format!(
+        "# {brackets}\na: \"{brackets}\"\nb: |\n  {brackets}\nmetrics-responder-config: {{spread: 1h}}\n"
+    );
+    assert_eq!(printed(&config, &[]).key("spread"), "1h");
+}
+
+#[test]
+fn utf_16_with_a_mark_is_read() {
+    for config in [OFF, "token: x\r\nmetrics-responder-enabled: false\r\n"] {
+        let units = || std::iter::once(0xfeff).chain(config.encode_utf16());
+        let little: Vec<_> = units().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<_> = units().flat_map(u16::to_be_bytes).collect();
+        for bytes in [little, big] {
+            let folder = Folder::new();
+            folder.write("config.yaml", bytes);
+            let run = manifest(&folder, &[]);
+            assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
+            assert!(Objects::of(&run.stdout).is_off(), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_nearly_the_opt_out_is_an_error_that_names_it() {
+    for key in [
+        "metric-responder-enabled",
+        "metricsresponder-enabled",
+        "metricsResponderEnabled",
+        "METRICS_RESPONDER_ENABLED",
+        "rke2-metrics-responder-enabled",
+        "rke2-metrics-enabled",
+        "k3s_metrics_disable",
+        "upgrade-responder-enabled",
+        "metrics-responer-enabled",
+        "do-not-track",
+        "DoNotTrack",
+    ] {
+        for config in [format!("{key}: false\n"), format!("a: b\n{key}+: true\n")] {
+            let error = refused(&config);
+            let expected = ": not a key of the responder; metrics-responder-enabled: false turns";
+            assert!(
+                error.starts_with(&format!("/config.yaml: {key}")),
+                "{error}"
+            );
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+    let others = "rke2-security-responder-enabled: false\nsecurity-responder: x\notel-metrics-enabled: true\n\
+                  kube-apiserver-arg: [a]\nsupervisor-metrics: true\netcd-expose-metrics: false\nenabled: false\n";
+    assert_eq!(printed(others, &[]), Objects::of(MANIFEST));
 }
 
 #[test]
@@ -501,10 +626,14 @@ fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
         ),
         ("metrics-responder-enabled: nope", OFF, "true or false"),
         (
-            "<<: [{metrics-responder-config: {}}]",
+            "<<: [{metrics-responder: {}}]",
             OFF,
-            "<<: not a key of the responder",
+            "metrics-responder: not a key of the responder",
         ),
+        // A file that is not YAML, before or after the opt-out.
+        ("\t[", OFF, "config.yaml: "),
+        (OFF, "\"\\'\"", "50.yaml: "),
+        ("\t[", "disable: rke2-metrics-responder", "config.yaml: "),
     ] {
         let folder = Folder::new();
         folder.write("config.yaml", config);
@@ -526,6 +655,12 @@ fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
             "metrics-responder-enabled: true\nmetrics-responder-config: {endpint: x}",
         ),
         ("metrics-responder-enabled: flase", ""),
+        // The last value counts, also after a file that is not YAML.
+        (
+            "\t[\nmetrics-responder-enabled: false",
+            "metrics-responder-enabled: true",
+        ),
+        ("\t[", "metrics-responder-enabled: true"),
     ] {
         let folder = Folder::new();
         folder.write("config.yaml", config);
@@ -597,28 +732,84 @@ fn schedules_are_judged_as_by_the_chart() {
     }
 }
 
+const IMAGE: &str = concat!(
+    "rancher/rke2-metrics-responder:v",
+    env!("CARGO_PKG_VERSION")
+);
+
 #[test]
-fn registries_are_judged_as_by_the_chart_and_stand_before_the_image() {
-    let image = concat!(
-        "rancher/rke2-metrics-responder:v",
-        env!("CARGO_PKG_VERSION")
-    );
+fn a_registry_that_the_chart_accepts_comes_before_the_image() {
     for text in judged("registries.yaml", "accepted") {
         let registry = if text.is_empty() { "docker.io" } else { &text };
         let objects = printed(&with("system-default-registry", &text), &[]);
-        assert_eq!(objects.image(), format!("{registry}/{image}"));
-    }
-    for text in judged("registries.yaml", "refused") {
-        let error = refused(&with("system-default-registry", &text));
-        assert!(
-            error.contains("system-default-registry: a registry"),
-            "{text}"
-        );
+        assert_eq!(objects.image(), format!("{registry}/{IMAGE}"));
     }
     let folder = Folder::new();
     folder.write("config.yaml", "system-default-registry: a\n");
     let run = manifest(&folder, &["--image", "b/c:d"]);
     assert_eq!(Objects::of(&run.stdout).image(), "b/c:d");
+}
+
+#[test]
+fn a_registry_is_trimmed_as_by_rke2_and_else_trusted() {
+    let registry = "registry.example.com/docker.io";
+    for text in [
+        "registry.example.com/docker.io/",
+        " registry.example.com/docker.io",
+        "registry.example.com/docker.io \n",
+        "\tregistry.example.com/docker.io/ ",
+    ] {
+        let objects = printed(&with("system-default-registry", text), &[]);
+        assert_eq!(objects.image(), format!("{registry}/{IMAGE}"));
+    }
+    let objects = printed("system-default-registry: registry_1.example.com/A//", &[]);
+    assert_eq!(
+        objects.image(),
+        format!("registry_1.example.com/A//{IMAGE}")
+    );
+    for text in [
+        "https://registry.example.com",
+        "registry .example.com",
+        "registry.example.com\nx",
+        "registry.example.com\u{7f}",
+        "régistry.example.com",
+    ] {
+        let error = refused(&with("system-default-registry", text));
+        let expected = "/config.yaml: system-default-registry: a registry";
+        assert!(error.starts_with(expected), "{error}");
+    }
+    refused("system-default-registry: {a: b}");
+}
+
+/// A manifest whose pod mounts its token by a volume, and whose rights include a Role.
+#[test]
+fn off_also_removes_the_token_and_the_role() {
+    let object = |kind: &str, spec: &str| format!("---\nkind: {kind}\n{spec}\n");
+    let pod = "{serviceAccountName: x, automountServiceAccountToken: false, containers: [{image: y, volumeMounts: \
+               [{name: config}, {name: serviceaccount}]}], volumes: [{name: serviceaccount}, {name: config}]}";
+    let job = format!("{{activeDeadlineSeconds: 7200, template: {{spec: {pod}}}}}");
+    let whole = [
+        object("Role", ""),
+        object("RoleBinding", ""),
+        object("ConfigMap", "data: {config.yaml: \"enabled: true\\n\"}"),
+        object(
+            "CronJob",
+            &format!("spec: {{jobTemplate: {{spec: {job}}}}}"),
+        ),
+    ];
+    let whole = whole.concat();
+    let mut config = Rke2Config::default();
+    let on = Objects::of(&patch(&whole, &config, None).unwrap());
+    assert_eq!(on, Objects::of(&whole));
+    config.add("config.yaml", OFF.as_bytes());
+    let off = Objects::of(&patch(&whole, &config, None).unwrap());
+    assert!(off.is_off());
+    let expected: Value = serde_yaml::from_str(
+        "{automountServiceAccountToken: false, containers: [{image: y, volumeMounts: [{name: config}]}], \
+         volumes: [{name: config}]}",
+    )
+    .unwrap();
+    assert_eq!(off.pod(), &expected);
 }
 
 /// A folder with a configuration, and a target that is not there yet.

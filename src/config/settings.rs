@@ -26,7 +26,7 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Keys {
-    /// Judged by [`super::switch::Switch`].
+    /// Read by [`super::switch::Switch`].
     #[serde(rename = "enabled")]
     _enabled: Option<String>,
     endpoint: Option<String>,
