@@ -8,6 +8,7 @@ use ureq::http::Uri;
 
 use super::env::Env;
 use super::spelling::resembles_variable;
+use super::switch::is_opt_out;
 use super::{duration, endpoint};
 use crate::error::Error;
 use crate::yaml;
@@ -20,7 +21,7 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_GRACE_PERIOD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A run that hangs should end long before somebody asks why.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The keys of the file, as they are written there. Each has a variable: see [`variable`].
 #[derive(Debug, Default, Deserialize)]
@@ -172,7 +173,7 @@ const KEYS: [&str; 7] = [
 /// read as "on".
 fn refuse_misspelt_variables(env: &Env) -> Result<(), Error> {
     let known = KEYS.map(variable);
-    let is_known = |name: &String| known.contains(name) || name == "DO_NOT_TRACK";
+    let is_known = |name: &String| known.contains(name) || is_opt_out(name);
     let mut names = env.names().into_iter();
     match names.find(|name| resembles_variable(name) && !is_known(name)) {
         None => Ok(()),

@@ -15,7 +15,7 @@ use crate::error::Error;
 /// file already has this content. On an error, the old file stays as it is.
 pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let Some(name) = path.file_name() else {
-        return Err(Error::Args(format!(
+        return Err(Error::args(format!(
             "--output expects a file, not {}",
             path.display()
         )));
@@ -24,8 +24,7 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     // and leads to a regular file if it is redirected.
     let is_device = path.starts_with("/dev") && path.is_symlink();
     if is_device || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let reason = io::Error::other("is not a file");
-        return Err(Error::write(path, reason));
+        return Err(Error::write(path.display(), "is not a file"));
     }
     if is_written(path, content) {
         return Ok(false);
@@ -37,12 +36,12 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     builder.recursive(true).mode(0o700);
     builder
         .create(folder)
-        .map_err(|e| Error::write(folder, e))?;
-    let temporary =
-        Temporary::create(folder, &name.to_string_lossy()).map_err(|e| Error::write(folder, e))?;
+        .map_err(|e| Error::write(folder.display(), e))?;
+    let temporary = Temporary::create(folder, &name.to_string_lossy())
+        .map_err(|e| Error::write(folder.display(), e))?;
     temporary
         .replace(path, content)
-        .map_err(|e| Error::write(path, e))?;
+        .map_err(|e| Error::write(path.display(), e))?;
     // The rename survives a power failure only after the folder is synced. The file is complete in
     // either case.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());

@@ -73,17 +73,15 @@ pub(crate) fn find(
         }
     }
     if configured.len() > 1 {
-        return Err(Error::Args(
-            "both RKE2 and K3s are configured on this machine: name one configuration with --rke2-config"
-                .to_owned(),
+        return Err(Error::args(
+            "both RKE2 and K3s are configured on this machine: name one configuration with --rke2-config",
         ));
     }
     let found = configured.into_iter().chain(installed).next();
     if found.is_none() && !written {
-        return Err(Error::Args(
+        return Err(Error::args(
             "neither /etc/rancher/rke2 nor /etc/rancher/k3s is on this machine: name a configuration with \
-             --rke2-config (/dev/null for the defaults)"
-                .to_owned(),
+             --rke2-config (/dev/null for the defaults)",
         ));
     }
     Ok(found)
@@ -103,9 +101,7 @@ fn exists(path: &Path) -> Result<bool, Error> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         _ => fs::metadata(path),
     };
-    found
-        .map(|_| true)
-        .map_err(|e| Error::config(path.display().to_string(), e))
+    found.map_or_else(|e| Err(Error::config(path.display(), e)), |_| Ok(true))
 }
 
 impl Rke2Config {
@@ -114,10 +110,9 @@ impl Rke2Config {
         let mut config = Self::default();
         let own = exists(path)?.then(|| path.to_owned());
         for file in own.into_iter().chain(drop_ins(path)?) {
-            let origin = file.display().to_string();
             match read(&file, MAX_FILE) {
-                Ok(text) => config.add(&origin, &text),
-                Err(e) => config.keep(Error::config(origin, e)),
+                Ok(text) => config.add(&file.display().to_string(), &text),
+                Err(e) => config.keep(Error::config(file.display(), e)),
             }
         }
         Ok(config)
@@ -165,20 +160,15 @@ impl Rke2Config {
     /// Returns the configuration, and a mistake that is ignored because reporting is off: an opt-out
     /// takes precedence over mistakes in other settings, which are then the defaults.
     pub fn validate(mut self) -> Result<(Self, Option<Error>), Error> {
-        let mistake = self.mistake.take();
-        match mistake {
-            Some(mistake) if self.is_enabled() => return Err(mistake),
-            Some(_) => {
-                let (enabled, registry) = (Some(false), self.registry);
-                self = Self {
-                    enabled,
-                    registry,
-                    ..Self::default()
-                };
-            }
-            None => {}
+        let Some(mistake) = self.mistake.take() else {
+            return Ok((self, None));
+        };
+        if self.is_enabled() {
+            return Err(mistake);
         }
-        Ok((self, mistake))
+        let mut disabled = Self::default();
+        (disabled.enabled, disabled.registry) = (Some(false), self.registry);
+        Ok((disabled, Some(mistake)))
     }
 
     /// Returns whether the manifest reports. Each of three keys turns it off.
@@ -216,8 +206,9 @@ impl Rke2Config {
         let schedule_key = keys.shift_remove("schedule");
         self.keys.extend(keys);
         if let Some(value) = schedule_key {
+            let schedule = schedule(&value);
             self.schedule =
-                Some(schedule(&value).map_err(|e| Error::config(format!("{place}.schedule"), e))?);
+                Some(schedule.map_err(|e| Error::config(format!("{place}.schedule"), e))?);
         }
         self.check(place)
     }
@@ -330,7 +321,7 @@ const ENDINGS: [&str; 2] = [".yaml", ".yml"];
 /// Lists the drop-ins in the order of their names.
 fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
     let folder = drop_in_folder(config);
-    let fault = |e| Error::config(folder.display().to_string(), e);
+    let fault = |e| Error::config(folder.display(), e);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -419,6 +410,7 @@ fn merge(value: Value) -> Vec<(String, Value)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error;
 
     /// What is found on a machine with these files.
     fn found(files: &[&str], written: bool) -> Result<Option<String>, Error> {
@@ -475,7 +467,7 @@ mod tests {
             let link = folder.join(link);
             std::os::unix::fs::symlink("/nowhere", &link).unwrap();
             let error = find(None, &Env::of(&[]), &root, true).unwrap_err();
-            assert!(matches!(error, Error::Config { .. }), "{error}");
+            assert!(error.kind == error::ErrorKind::Config, "{error}");
             fs::remove_file(link).unwrap();
         }
         fs::remove_dir_all(&folder).unwrap();
@@ -489,17 +481,23 @@ mod tests {
     fn two_configurations_are_one_too_many() {
         let both = ["rke2/config.yaml", "k3s/config.yaml.d/x.yaml"];
         for written in [false, true] {
-            assert!(matches!(found(&both, written), Err(Error::Args(_))));
+            assert!(matches!(
+                found(&both, written),
+                Err(e) if e.kind == error::ErrorKind::Args
+            ));
         }
     }
 
     #[test]
     fn without_an_installation_the_defaults_are_written_but_not_printed() {
         assert_eq!(found(&[], true).unwrap(), None);
-        assert!(matches!(found(&[], false), Err(Error::Args(_))));
+        assert!(matches!(
+            found(&[], false),
+            Err(e) if e.kind == error::ErrorKind::Args
+        ));
         assert!(matches!(
             found(&["other/config.yaml"], false),
-            Err(Error::Args(_))
+            Err(e) if e.kind == error::ErrorKind::Args
         ));
     }
 }
