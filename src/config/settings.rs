@@ -76,8 +76,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Lays the environment over the file, and a flag over both. `place` is what stands before a
-    /// key of the file in an error, such as `config.yaml: `.
+    /// Lays the environment over the file, and a flag over both. In errors, `place` precedes a key of
+    /// the file, for instance `config.yaml: `.
     pub(crate) fn new(
         keys: Keys,
         place: &str,

@@ -35,7 +35,7 @@ pub struct Rke2Config {
     mistake: Option<Error>,
     /// `metrics-responder-enabled`
     enabled: Option<bool>,
-    /// Whether `disable` names this manifest.
+    /// `disable` names this manifest.
     disabled: bool,
     /// `metrics-responder-config`: the keys of the ConfigMap's file.
     pub(super) keys: Mapping,
@@ -186,15 +186,12 @@ impl Rke2Config {
     }
 
     fn configure(&mut self, place: &str, value: Value, adds: bool) -> Result<(), Error> {
-        let mut keys = match value {
-            Value::Null => return Ok(()),
-            Value::Mapping(keys) => keys,
-            _ => {
-                return Err(Error::config(
-                    place,
-                    "a mapping of keys to values is expected",
-                ));
-            }
+        if value.is_null() {
+            return Ok(());
+        }
+        let Value::Mapping(mut keys) = value else {
+            let reason = "a mapping of keys to values is expected";
+            return Err(Error::config(place, reason));
         };
         // RKE2 replaces the whole value of a key, unless the key has a `+`.
         if !adds {
@@ -259,18 +256,14 @@ fn names_ours(value: &Value) -> bool {
 
 /// RKE2 removes blanks around a registry and a slash after it, and trusts the rest.
 fn registry(value: &Value) -> Result<Option<String>, &'static str> {
-    let text = match value {
-        Value::Null => Some(String::new()),
-        value => scalar(value),
-    };
-    let text = text.as_deref().map(str::trim);
-    match text.map(|text| text.strip_suffix('/').unwrap_or(text)) {
-        Some("") => Ok(None),
-        Some(text) if text.bytes().all(|b| b.is_ascii_graphic()) && !text.contains("://") => {
-            Ok(Some(text.to_owned()))
-        }
-        _ => Err("a registry is expected, written host[:port][/path]"),
+    const EXPECTED: &str = "a registry is expected, written host[:port][/path]";
+    let text = scalar(value).ok_or(EXPECTED)?;
+    let text = text.trim();
+    let text = text.strip_suffix('/').unwrap_or(text);
+    if text.contains("://") || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(EXPECTED);
     }
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }
 
 /// Reads a switch in any of the words that people use.
@@ -279,10 +272,11 @@ fn flag(place: &str, value: &Value) -> Result<bool, Error> {
     on_or_off(&word).map_err(|reason| Error::config(place, reason))
 }
 
-/// The text of a value. RKE2 makes a flag of each key, so that `"true"` and `[true]` are the same as
+/// Returns a value as text. RKE2 makes a flag of each key, so that `"true"` and `[true]` are the same as
 /// `true`.
 fn scalar(value: &Value) -> Option<String> {
     match value {
+        Value::Null => Some(String::new()),
         Value::Bool(on) => Some(on.to_string()),
         Value::Number(number) => Some(number.to_string()),
         Value::String(text) => Some(text.clone()),
@@ -399,9 +393,12 @@ fn merge(value: Value) -> Vec<(String, Value)> {
     match value {
         Value::Sequence(list) => list.into_iter().rev().flat_map(merge).collect(),
         Value::Mapping(keys) => {
-            let text = |(key, value): (Value, _)| Some((key.as_str()?.to_owned(), value));
-            let entries = keys.into_iter().filter_map(text);
-            entries.filter(|(key, _)| is_ours(key)).collect()
+            let entries = keys.into_iter().map(|(key, value)| match key {
+                Value::String(key) if key == "<<" => merge(value),
+                Value::String(key) if is_ours(&key) => vec![(key, value)],
+                _ => Vec::new(),
+            });
+            entries.flatten().collect()
         }
         _ => Vec::new(),
     }
@@ -412,7 +409,7 @@ mod tests {
     use super::*;
     use crate::error;
 
-    /// What is found on a machine with these files.
+    /// Finds the configuration of a machine with these files.
     fn found(files: &[&str], written: bool) -> Result<Option<String>, Error> {
         let root = std::env::temp_dir().join(format!(
             "root-{}-{}",
@@ -476,7 +473,6 @@ mod tests {
         fs::remove_dir_all(root).unwrap();
     }
 
-    /// Which of two is meant, only a person can say.
     #[test]
     fn two_configurations_are_one_too_many() {
         let both = ["rke2/config.yaml", "k3s/config.yaml.d/x.yaml"];
