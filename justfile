@@ -58,7 +58,7 @@ compare:
 # Check the systemd drop-ins
 systemd:
     cargo build
-    tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder"
+    tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder-manifest"
 
 # Check the man page that a release makes of --help; needs mandoc
 man:
