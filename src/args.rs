@@ -14,8 +14,7 @@ pub const HELP: &str = "\
 Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once, and exits.
 
 Usage:
-  metrics-responder [OPTIONS]            collect and send (what the CronJob runs)
-  metrics-responder manifest [OPTIONS]   print or write the manifest for this RKE2 or K3s configuration
+  metrics-responder [OPTIONS]   collect and send (what the CronJob runs)
 
 Options:
   --dry-run                 print the report on standard output and send nothing
@@ -31,11 +30,6 @@ Options:
   -v, --verbose             one line per request: method, path, status, bytes, milliseconds
   -h, --help                print this and exit
   -V, --version             print the version and exit
-
-Options of manifest:
-  --rke2-config FILE        [default: /etc/rancher/rke2/config.yaml, or that of K3s where only K3s is configured]
-  --image REF               the image to run [default: the release's, from system-default-registry]
-  --output FILE             write the manifest to FILE, whole or not at all, instead of printing it
 
 Environment (over the file, under the flags):
   METRICS_RESPONDER_ENABLED       false sends nothing; so does DO_NOT_TRACK=1
@@ -59,7 +53,6 @@ Exit status:
 #[derive(Debug)]
 pub(crate) enum Args {
     Help,
-    Manifest(Manifest),
     Report(Report),
     Version,
 }
@@ -102,30 +95,23 @@ pub enum Cluster {
     Recorded(PathBuf),
 }
 
-#[derive(Debug)]
-pub(crate) struct Manifest {
-    pub(crate) rke2_config: Option<PathBuf>,
-    pub(crate) image: Option<String>,
-    pub(crate) output: Option<PathBuf>,
-}
-
 impl Args {
-    /// Reads the arguments behind the name of the program.
-    pub(crate) fn parse(words: Vec<OsString>) -> Result<Self, Error> {
+    /// Reads the arguments without the program's name.
+    pub(crate) fn parse(words: Vec<OsString>) -> Self {
         // Flags come before options, since an option takes the next word whatever it is.
         let mut words = Arguments::from_vec(words);
         if words.contains(["-h", "--help"]) {
-            return Ok(Self::Help);
+            return Self::Help;
         }
         if words.contains(["-V", "--version"]) {
-            return Ok(Self::Version);
+            return Self::Version;
         }
-        match words.subcommand() {
-            Ok(Some(word)) if word == "manifest" => Manifest::parse(words).map(Self::Manifest),
-            Ok(None) => Ok(Self::Report(Report::parse(words, Ok(())))),
-            Ok(Some(word)) => Ok(Self::Report(Report::parse(words, Err(unexpected(&word))))),
-            Err(error) => Ok(Self::Report(Report::parse(words, Err(wrong(&error))))),
-        }
+        let so_far = match words.subcommand() {
+            Ok(None) => Ok(()),
+            Ok(Some(word)) => Err(unexpected(&word)),
+            Err(error) => Err(wrong(&error)),
+        };
+        Self::Report(Report::parse(words, so_far))
     }
 }
 
@@ -187,27 +173,8 @@ impl Cluster {
     }
 }
 
-impl Manifest {
-    fn parse(mut words: Arguments) -> Result<Self, Error> {
-        let image = text(&mut words, "--image")?;
-        let blank = |image: &String| !image.bytes().all(|b| b.is_ascii_graphic());
-        if image.as_ref().is_some_and(blank) {
-            return Err(Error::Args(
-                "--image expects a reference without blanks".to_owned(),
-            ));
-        }
-        let manifest = Self {
-            rke2_config: path(&mut words, "--rke2-config")?,
-            image,
-            output: path(&mut words, "--output")?,
-        };
-        finish(words)?;
-        Ok(manifest)
-    }
-}
-
 /// A word that is left over is an error: a misspelt `--dry-run` must not send.
-fn finish(words: Arguments) -> Result<(), Error> {
+pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
     match words.finish().first() {
         None => Ok(()),
         Some(word) => Err(unexpected(&word.to_string_lossy())),
@@ -215,7 +182,7 @@ fn finish(words: Arguments) -> Result<(), Error> {
 }
 
 /// An option whose value is not empty.
-fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
+pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
     let text: Option<String> = words.opt_value_from_str(name).map_err(|e| wrong(&e))?;
     match text {
         Some(text) if text.is_empty() => Err(Error::Args(format!("{name} expects a value"))),
@@ -223,12 +190,17 @@ fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Err
     }
 }
 
-fn path(words: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
+/// An option that is a path.
+pub(crate) fn path(words: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
     text(words, name).map(|path| path.map(PathBuf::from))
 }
 
 /// Without a value, which may be a URL with a key in it.
 fn unexpected(word: &str) -> Error {
+    if word == "manifest" {
+        let reason = "the subcommand manifest is now the program metrics-responder-manifest";
+        return Error::Args(reason.to_owned());
+    }
     let (name, value) = word
         .split_once('=')
         .map_or((word, ""), |(name, _)| (name, "=..."));
@@ -246,13 +218,9 @@ fn wrong(error: &pico_args::Error) -> Error {
 mod tests {
     use super::*;
 
-    fn parse(line: &str) -> Result<Args, Error> {
-        Args::parse(line.split_whitespace().map(Into::into).collect())
-    }
-
     fn report(line: &str) -> Report {
-        match parse(line) {
-            Ok(Args::Report(report)) => report,
+        match Args::parse(line.split_whitespace().map(Into::into).collect()) {
+            Args::Report(report) => report,
             other => panic!("{line}: {other:?}"),
         }
     }
@@ -284,6 +252,7 @@ mod tests {
             "--dryrun",
             "record",
             "send",
+            "manifest",
             "--image x",
             "-x",
             "--recorded",
@@ -300,14 +269,17 @@ mod tests {
                 "{line}"
             );
         }
-        for line in [
-            "manifest --dry-run",
-            "manifest --image=",
-            "manifest --image a\u{7f}b",
-            "manifest --output",
-            "manifest x",
-        ] {
-            assert!(matches!(parse(line), Err(Error::Args(_))), "{line}");
+    }
+
+    /// A drop-in of an earlier version would otherwise fail without a hint.
+    #[test]
+    fn the_former_subcommand_names_the_new_program() {
+        for line in ["manifest", "manifest --output m.yaml", "-v manifest"] {
+            let error = report(line).options.unwrap_err().to_string();
+            assert!(
+                error.contains("metrics-responder-manifest"),
+                "{line}: {error}"
+            );
         }
     }
 
@@ -315,7 +287,7 @@ mod tests {
     fn an_option_has_a_value() {
         for name in ["--config", "--endpoint", "--recorded"] {
             let words = vec!["--dry-run".into(), name.into(), "".into()];
-            let Ok(Args::Report(report)) = Args::parse(words) else {
+            let Args::Report(report) = Args::parse(words) else {
                 panic!("{name}");
             };
             let error = report.options.unwrap_err().to_string();

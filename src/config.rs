@@ -8,6 +8,7 @@ pub(crate) mod env;
 pub(crate) mod file;
 pub(crate) mod proxy;
 pub(crate) mod settings;
+pub(crate) mod spelling;
 pub(crate) mod switch;
 
 use std::fmt;
@@ -271,16 +272,22 @@ mod tests {
 
     #[test]
     fn a_misspelt_variable_is_an_error() {
-        for name in ["METRICS_RESPONDER_ENABLE", "metrics_responder_enabled"] {
-            let error = load("", &[(name, "false")], None).unwrap_err();
-            let expected =
-                format!("{name}: unknown variable, expected one of `METRICS_RESPONDER_ENABLED`");
-            assert!(error.starts_with(&expected), "{error}");
-        }
         for name in [
+            "METRICS_RESPONDER_ENABLE",
+            "metrics_responder_enabled",
             "METRICS_RESPONDER_SERVICE_HOST",
-            "METRICS_RESPONDER_PORT_80_TCP",
+            "DoNotTrack",
+            "enabled",
+            "config.yaml",
         ] {
+            let error = load("", &[(name, "false")], None).unwrap_err();
+            let expected = format!(
+                "{name}: not a variable of this program; METRICS_RESPONDER_ENABLED=false turns reporting off, "
+            );
+            assert!(error.starts_with(&expected), "{error}");
+            assert!(error.contains("METRICS_RESPONDER_ENDPOINT"), "{error}");
+        }
+        for name in ["OTEL_METRICS_ENABLED", "RKE2_SECURITY_RESPONDER_ENABLED"] {
             assert!(load("", &[(name, "x")], None).is_ok(), "{name}");
         }
     }

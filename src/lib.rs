@@ -12,7 +12,7 @@ mod report;
 mod send;
 mod spread;
 
-mod manifest;
+pub mod manifest;
 
 mod error;
 mod http;
@@ -38,6 +38,7 @@ pub mod internals {
     pub use crate::kube::timestamp::Timestamp;
     pub use crate::kube::types::{GitVersion, NamespaceMeta};
     pub use crate::kube::{Api, DaemonSetName};
+    pub use crate::manifest::args::HELP as MANIFEST_HELP;
     pub use crate::manifest::rke2::Rke2Config;
     pub use crate::manifest::{MANIFEST, patch};
     pub use crate::report::cni::{Cni, META, PRIMARY, Row};

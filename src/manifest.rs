@@ -1,14 +1,19 @@
-//! The configuration of RKE2 or K3s → the manifest to install.
+//! `metrics-responder-manifest`: reads the configuration of RKE2 or K3s, and prints or writes the
+//! manifest to install.
 //!
 //! The manifest is the rendered chart, built in. It is adapted to the few keys of `config.yaml`
-//! that concern it; the other keys are RKE2's own and are not looked at.
+//! that concern it; all other keys are RKE2's own and are ignored.
 
-pub(crate) mod output;
+pub(crate) mod args;
+mod output;
 mod registry;
 pub(crate) mod rke2;
 
+use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
+use pico_args::Arguments;
 use serde::Deserialize;
 use serde_yaml::{Mapping, Value};
 
@@ -16,6 +21,9 @@ use crate::config::env::Env;
 use crate::config::settings::{Keys, Settings};
 use crate::config::switch::opt_out_command;
 use crate::error::Error;
+use crate::log::Log;
+use crate::run::print;
+use args::Args;
 use rke2::Rke2Config;
 
 /// The chart, rendered with its defaults.
@@ -34,8 +42,58 @@ const PERIOD: Duration = Duration::from_secs(8 * 60 * 60);
 /// What a Job needs besides its wait and its timeouts: to be scheduled, and to pull the image.
 const START: Duration = Duration::from_secs(5 * 60);
 
+/// Runs the program with these arguments.
+pub fn run(words: Vec<OsString>) -> Result<(), Error> {
+    let mut words = Arguments::from_vec(words);
+    if words.contains(["-h", "--help"]) {
+        return print(args::HELP).map(drop);
+    }
+    if words.contains(["-V", "--version"]) {
+        return print(&version()).map(drop);
+    }
+    write(&Args::parse(words)?)
+}
+
+fn version() -> String {
+    let version = concat!("metrics-responder-manifest ", env!("CARGO_PKG_VERSION"));
+    match option_env!("METRICS_RESPONDER_COMMIT") {
+        Some(commit) => format!("{version} ({commit})\n"),
+        None => format!("{version}\n"),
+    }
+}
+
+fn write(args: &Args) -> Result<(), Error> {
+    let (named, written) = (args.rke2_config.as_deref(), args.output.is_some());
+    let found = rke2::find(named, &Env::Process, Path::new("/"), written)?;
+    let config = found.map_or_else(|| Ok(Rke2Config::default()), |file| Rke2Config::read(&file))?;
+    let (config, mistake) = config.judged()?;
+    if let Some(mistake) = mistake {
+        // A mistake is no reason to leave a manifest in place that reports.
+        Log::answer(&format!(
+            "reporting is disabled, so a mistake is ignored: {mistake}"
+        ));
+    }
+    let text = render(&config, args.image.as_deref())?;
+    let Some(file) = &args.output else {
+        return print(&text).map(drop);
+    };
+    let what = if output::write(file, &text)? {
+        "written"
+    } else {
+        "up to date"
+    };
+    let state = state(config.is_enabled());
+    // The manifest is in place even if this line cannot be printed.
+    let _ = print(&format!("{}: {what}, reporting {state}\n", file.display()));
+    Ok(())
+}
+
+fn state(enabled: bool) -> &'static str {
+    if enabled { "enabled" } else { "disabled" }
+}
+
 /// The built-in manifest for this configuration.
-pub(crate) fn render(config: &Rke2Config, image: Option<&str>) -> Result<String, Error> {
+fn render(config: &Rke2Config, image: Option<&str>) -> Result<String, Error> {
     let own = config.image();
     patch(MANIFEST, config, image.or(own.as_deref()))
 }
@@ -79,7 +137,7 @@ fn header(enabled: bool) -> String {
     let off = "disabled: the CronJob is suspended, and has no access to the API.".to_owned();
     let state = if enabled { on } else { off };
     format!(
-        "# rke2-metrics-responder, written by `metrics-responder manifest`.\n# Reporting {state}\n"
+        "# rke2-metrics-responder, written by `metrics-responder-manifest`.\n# Reporting {state}\n"
     )
 }
 

@@ -15,8 +15,6 @@ use crate::error::Error;
 use crate::kube::timestamp::Timestamp;
 use crate::kube::{Api, incluster, kubeconfig};
 use crate::log::Log;
-use crate::manifest::rke2::{self, Rke2Config};
-use crate::manifest::{self, output};
 use crate::report::cni::{self, Cni};
 use crate::report::explain::{self, Circumstances};
 use crate::report::facts::Facts;
@@ -73,9 +71,8 @@ pub enum Outcome {
 /// Does what the words behind the name of the program say.
 pub fn run(words: Vec<OsString>) -> Outcome {
     match Args::parse(words) {
-        Ok(Args::Help) => print(args::HELP).unwrap_or_else(Outcome::Refused),
-        Ok(Args::Manifest(args)) => manifest(&args).unwrap_or_else(Outcome::Refused),
-        Ok(Args::Report(args)) => {
+        Args::Help => print(args::HELP).unwrap_or_else(Outcome::Refused),
+        Args::Report(args) => {
             let failed = match args.preview {
                 Some(_) => Outcome::Unprinted,
                 None => Outcome::Failed,
@@ -85,8 +82,7 @@ pub fn run(words: Vec<OsString>) -> Outcome {
                 error => failed(error),
             })
         }
-        Ok(Args::Version) => print(VERSION).unwrap_or_else(Outcome::Refused),
-        Err(error) => Outcome::Refused(error),
+        Args::Version => print(VERSION).unwrap_or_else(Outcome::Refused),
     }
 }
 
@@ -282,44 +278,7 @@ fn show(preview: Preview, config: &Config, options: &Options, env: &Env) -> Resu
     }
 }
 
-fn manifest(args: &args::Manifest) -> Result<Outcome, Error> {
-    let written = args.output.is_some();
-    let found = rke2::find(
-        args.rke2_config.as_deref(),
-        &Env::Process,
-        Path::new("/"),
-        written,
-    )?;
-    let config = found.map_or_else(|| Ok(Rke2Config::default()), |file| Rke2Config::read(&file))?;
-    let (config, mistake) = config.judged()?;
-    if let Some(mistake) = mistake {
-        // Told, but no reason to leave a manifest that reports in place.
-        Log::answer(&format!(
-            "reporting is disabled, so a mistake is ignored: {mistake}"
-        ));
-    }
-    let text = manifest::render(&config, args.image.as_deref())?;
-    let Some(file) = &args.output else {
-        return print(&text);
-    };
-    let what = if output::write(file, &text)? {
-        "written"
-    } else {
-        "up to date"
-    };
-    let state = if config.is_enabled() {
-        "enabled"
-    } else {
-        "disabled"
-    };
-    // The manifest is in place, whether or not this line can be printed.
-    Ok(
-        print(&format!("{}: {what}, reporting {state}\n", file.display()))
-            .unwrap_or(Outcome::Printed),
-    )
-}
-
-fn print(text: &str) -> Result<Outcome, Error> {
+pub(crate) fn print(text: &str) -> Result<Outcome, Error> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())

@@ -1,5 +1,5 @@
-//! The command `manifest`: the configuration of RKE2 or K3s → the manifest to install, printed or
-//! written.
+//! `metrics-responder-manifest`: the configuration of RKE2 or K3s → the manifest to install, printed
+//! or written.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,19 +22,15 @@ use metrics_responder::internals::{MANIFEST, opt_out_command};
 use serde::Deserialize;
 use serde_yaml::Value;
 use support::Folder;
-use support::run::{Run, bare, bare_with, finish};
+use support::run::{Run, finish, manifest_with};
 
 const OFF: &str = "metrics-responder-enabled: false\n";
 
 /// Runs the command for the configuration in this folder.
 fn manifest(folder: &Folder, args: &[&str]) -> Run {
     let config = folder.path().join("config.yaml");
-    let all = [
-        &["manifest", "--rke2-config", config.to_str().unwrap()],
-        args,
-    ]
-    .concat();
-    bare(&all)
+    let named = ["--rke2-config", config.to_str().unwrap()];
+    manifest_with(&[&named, args].concat(), &[])
 }
 
 /// The manifest for a configuration and its drop-ins.
@@ -125,7 +121,7 @@ impl Objects {
 
 #[test]
 fn nothing_configured_is_the_chart_itself() {
-    let run = bare(&["manifest", "--rke2-config", "/dev/null"]);
+    let run = manifest_with(&["--rke2-config", "/dev/null"], &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
     assert_eq!(Objects::of(&run.stdout), Objects::of(MANIFEST));
     let opt_out = format!(
@@ -289,9 +285,9 @@ fn the_variables_of_rke2_and_k3s_name_another_configuration() {
     let folder = Folder::new();
     let config = folder.write("other.yaml", OFF);
     for variable in ["RKE2_CONFIG_FILE", "K3S_CONFIG_FILE"] {
-        let run = bare_with(&["manifest"], &[(variable, config.to_str().unwrap())]);
+        let run = manifest_with(&[], &[(variable, config.to_str().unwrap())]);
         assert!(Objects::of(&run.stdout).is_off(), "{run:?}");
-        let run = bare_with(&["manifest"], &[(variable, "/nowhere/config.yaml")]);
+        let run = manifest_with(&[], &[(variable, "/nowhere/config.yaml")]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
         let answer = run.answer().unwrap();
         assert!(
@@ -299,8 +295,8 @@ fn the_variables_of_rke2_and_k3s_name_another_configuration() {
             "{run:?}"
         );
         // The flag takes precedence.
-        let named = ["manifest", "--rke2-config", "/dev/null"];
-        let run = bare_with(&named, &[(variable, config.to_str().unwrap())]);
+        let named = ["--rke2-config", "/dev/null"];
+        let run = manifest_with(&named, &[(variable, config.to_str().unwrap())]);
         assert!(!Objects::of(&run.stdout).is_off(), "{run:?}");
     }
 }
@@ -313,7 +309,7 @@ fn a_machine_without_a_configuration_is_refused_or_gets_the_defaults_written() {
     {
         return; // a server of RKE2 or K3s
     }
-    let run = bare(&["manifest"]);
+    let run = manifest_with(&[], &[]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
     assert!(
         run.stderr
@@ -322,7 +318,7 @@ fn a_machine_without_a_configuration_is_refused_or_gets_the_defaults_written() {
     );
     let folder = Folder::new();
     let target = folder.path().join("m.yaml");
-    let run = bare(&["manifest", "--output", target.to_str().unwrap()]);
+    let run = manifest_with(&["--output", target.to_str().unwrap()], &[]);
     assert_eq!(run.code, Some(0), "{run:?}");
     assert_eq!(
         Objects::of(&fs::read_to_string(target).unwrap()),
@@ -346,23 +342,23 @@ const WRONG: &[(&str, &str)] = &[
     ),
     (
         "metrics-responder-enable: false",
-        "/config.yaml: metrics-responder-enable: unknown key",
+        "/config.yaml: metrics-responder-enable: not a key of the responder",
     ),
     (
         "metrics-responder: {enabled: false}",
-        "/config.yaml: metrics-responder: unknown key",
+        "/config.yaml: metrics-responder: not a key of the responder",
     ),
     (
         "metrics_responder_enabled: false",
-        "/config.yaml: metrics_responder_enabled: unknown key",
+        "/config.yaml: metrics_responder_enabled: not a key of the responder",
     ),
     (
         "Metrics-Responder-Enabled: false",
-        "/config.yaml: Metrics-Responder-Enabled: unknown key",
+        "/config.yaml: Metrics-Responder-Enabled: not a key of the responder",
     ),
     (
         "metrics-responder-config.endpoint: x",
-        "/config.yaml: metrics-responder-config.endpoint: unknown key",
+        "/config.yaml: metrics-responder-config.endpoint: not a key of the responder",
     ),
     (
         "metrics-responder-config: x",
@@ -407,11 +403,11 @@ const WRONG: &[(&str, &str)] = &[
     ("\tx: y", "/config.yaml: "),
     (
         "--metrics-responder-enabled: false",
-        "/config.yaml: --metrics-responder-enabled: unknown key",
+        "/config.yaml: --metrics-responder-enabled: not a key of the responder",
     ),
     (
         "<<: {metrics-responder-enabled: false}",
-        "/config.yaml: <<: unknown key",
+        "/config.yaml: <<: not a key of the responder",
     ),
     (
         "metrics-responder-config: {enabled: }",
@@ -487,7 +483,11 @@ const IGNORED: &str = "reporting is disabled, so a mistake is ignored: ";
 fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
     let defaults = printed(OFF, &[]);
     for (config, drop_in, told) in [
-        ("metrics-responder-enable: true", OFF, "unknown key"),
+        (
+            "metrics-responder-enable: true",
+            OFF,
+            "not a key of the responder",
+        ),
         (OFF, "metrics-responder-config: {endpint: x}", "`endpint`"),
         (
             "metrics-responder-config: {enabled: false, schedule: hourly, spread: 1h}",
@@ -503,7 +503,7 @@ fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
         (
             "<<: [{metrics-responder-config: {}}]",
             OFF,
-            "<<: unknown key",
+            "<<: not a key of the responder",
         ),
     ] {
         let folder = Folder::new();
@@ -644,7 +644,7 @@ impl Place {
     fn program_for_all(&self) -> PathBuf {
         let program = self.folder.path().join("program");
         let mut copy = Command::new("cp");
-        copy.arg(env!("CARGO_BIN_EXE_metrics-responder"))
+        copy.arg(env!("CARGO_BIN_EXE_metrics-responder-manifest"))
             .arg(&program);
         assert!(copy.status().unwrap().success());
         program
@@ -755,8 +755,7 @@ fn a_disk_without_room_leaves_the_old_file_and_nothing_beside_it() {
             "-c",
             line,
             "sh",
-            env!("CARGO_BIN_EXE_metrics-responder"),
-            "manifest",
+            env!("CARGO_BIN_EXE_metrics-responder-manifest"),
             "--rke2-config",
         ])
         .args([&config, Path::new("--output"), &place.target])
@@ -838,11 +837,7 @@ fn a_link_of_the_system_is_not_replaced() {
     let captured = place.folder.path().join("captured");
     let mut command = Command::new(place.program_for_all());
     command
-        .args([
-            "manifest",
-            "--rke2-config=/dev/null",
-            "--output=/dev/stdout",
-        ])
+        .args(["--rke2-config=/dev/null", "--output=/dev/stdout"])
         .stdout(fs::File::create(&captured).unwrap())
         .stderr(Stdio::piped());
     // Should it ever be replaced after all, then not by a test.
@@ -862,7 +857,7 @@ fn a_folder_without_rights_leaves_the_old_file() {
     let config = place.folder.write("config.yaml", OFF);
     let mut command = Command::new(place.program_for_all());
     command
-        .args(["manifest", "--rke2-config"])
+        .args(["--rke2-config"])
         .args([&config, Path::new("--output"), &place.target])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
@@ -897,14 +892,8 @@ fn a_link_is_replaced_and_what_it_leads_to_stays() {
 #[test]
 fn a_bare_name_is_written_into_the_present_folder() {
     let place = Place::new();
-    let run = Command::new(env!("CARGO_BIN_EXE_metrics-responder"))
-        .args([
-            "manifest",
-            "--rke2-config",
-            "/dev/null",
-            "--output",
-            "m.yaml",
-        ])
+    let run = Command::new(env!("CARGO_BIN_EXE_metrics-responder-manifest"))
+        .args(["--rke2-config", "/dev/null", "--output", "m.yaml"])
         .current_dir(place.folder.path())
         .output()
         .unwrap();
@@ -931,9 +920,9 @@ fn leftovers_of_a_crash_do_no_harm() {
             line,
             "sh",
             folder.to_str().unwrap(),
-            env!("CARGO_BIN_EXE_metrics-responder"),
+            env!("CARGO_BIN_EXE_metrics-responder-manifest"),
         ])
-        .args(["manifest", "--rke2-config"])
+        .args(["--rke2-config"])
         .args([
             &place.folder.path().join("config.yaml"),
             Path::new("--output"),
@@ -969,8 +958,8 @@ fn of_two_at_once_each_writes_the_whole() {
     let writers: Vec<_> = (0..40)
         .map(|i| {
             let folder = if i % 2 == 0 { &place.folder } else { &other };
-            Command::new(env!("CARGO_BIN_EXE_metrics-responder"))
-                .args(["manifest", "--rke2-config"])
+            Command::new(env!("CARGO_BIN_EXE_metrics-responder-manifest"))
+                .args(["--rke2-config"])
                 .args([
                     &folder.path().join("config.yaml"),
                     Path::new("--output"),

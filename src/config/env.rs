@@ -40,16 +40,15 @@ impl Env {
             .map_err(|_| Error::config(name, "not UTF-8"))
     }
 
-    /// The names of all variables that are set and begin like this, in whatever case.
-    pub(crate) fn names(&self, beginning: &str) -> Vec<String> {
+    /// The names of all variables that are set, sorted.
+    pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = match self {
             Self::Process => std::env::vars_os()
                 .map(|(name, _)| name.to_string_lossy().into_owned())
                 .collect(),
             Self::Of(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
         };
-        let begins = |name: &str| name.to_ascii_uppercase().starts_with(beginning);
-        names.retain(|name| begins(name) && self.raw(name).is_some());
+        names.retain(|name| self.raw(name).is_some());
         names.sort();
         names
     }

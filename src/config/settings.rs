@@ -7,6 +7,7 @@ use serde::Deserialize;
 use ureq::http::Uri;
 
 use super::env::Env;
+use super::spelling::resembles_variable;
 use super::{duration, endpoint};
 use crate::error::Error;
 use crate::yaml;
@@ -82,7 +83,7 @@ impl Settings {
         env: &Env,
         endpoint: Option<&str>,
     ) -> Result<Self, Error> {
-        refuse_unknown_variables(env)?;
+        refuse_misspelt_variables(env)?;
         let layers = Layers { place, env };
         let allow_http = layers.flag("allowHttp", keys.allow_http)?;
         let url = match endpoint {
@@ -168,24 +169,20 @@ const KEYS: [&str; 7] = [
 ];
 
 /// A misspelt variable is as wrong as a misspelt key: `METRICS_RESPONDER_ENABLE=false` must not
-/// read as "on". Those that Kubernetes sets for a Service named `metrics-responder` are not meant
-/// for this program.
-fn refuse_unknown_variables(env: &Env) -> Result<(), Error> {
+/// read as "on".
+fn refuse_misspelt_variables(env: &Env) -> Result<(), Error> {
     let known = KEYS.map(variable);
-    let of_a_service = |name: &str| {
-        ["SERVICE_", "PORT"]
-            .iter()
-            .any(|part| name[PREFIX.len()..].starts_with(part))
-    };
-    let mut names = env.names(PREFIX).into_iter();
-    match names.find(|name| !known.contains(name) && !of_a_service(name)) {
+    let is_known = |name: &String| known.contains(name) || name == "DO_NOT_TRACK";
+    let mut names = env.names().into_iter();
+    match names.find(|name| resembles_variable(name) && !is_known(name)) {
         None => Ok(()),
         Some(name) => {
-            let expected = known.map(|name| format!("`{name}`")).join(", ");
-            Err(Error::config(
-                name,
-                format!("unknown variable, expected one of {expected}"),
-            ))
+            let reason = format!(
+                "not a variable of this program; METRICS_RESPONDER_ENABLED=false turns reporting off, \
+                 the others are {} and DO_NOT_TRACK",
+                known[1..].join(", ")
+            );
+            Err(Error::config(name, reason))
         }
     }
 }
@@ -211,8 +208,8 @@ pub(super) const QUOTES: [char; 2] = ['"', '\''];
 pub(crate) fn on_or_off(word: &str) -> Result<bool, String> {
     let bare = word.trim().trim_matches(QUOTES).trim();
     match bare.to_ascii_lowercase().as_str() {
-        "true" | "yes" | "on" | "1" => Ok(true),
-        "false" | "no" | "off" | "0" => Ok(false),
+        "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),
+        "false" | "no" | "off" | "0" | "n" | "f" => Ok(false),
         _ => Err(format!("true or false is expected, not {bare:?}")),
     }
 }

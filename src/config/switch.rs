@@ -85,7 +85,7 @@ fn in_env(env: &Env) -> Result<Option<bool>, Error> {
 }
 
 fn in_file(file: &File) -> Result<Option<bool>, Error> {
-    /// The rest of the file is judged later.
+    /// The rest of the file is read later.
     #[derive(Deserialize)]
     struct Enabled {
         #[serde(default, deserialize_with = "word")]
@@ -98,11 +98,11 @@ fn in_file(file: &File) -> Result<Option<bool>, Error> {
     let understood = match (text.len() <= MAX_FILE).then(|| yaml::read(text)) {
         Some(Ok(Some(Enabled { enabled }))) => enabled.map(|word| on_or_off(&word)).transpose(),
         Some(Ok(None)) => Ok(None),
-        // What is wrong with the file is told when the rest of it is judged.
-        None | Some(Err(_)) => Ok(says_off(text).then_some(false)),
+        // The mistake is reported when the rest of the file is read.
+        None | Some(Err(_)) => Ok(has_line_off(text, "enabled").then_some(false)),
     };
     match understood {
-        Err(_) if says_off(text) => Ok(Some(false)),
+        Err(_) if has_line_off(text, "enabled") => Ok(Some(false)),
         understood => understood.map_err(|reason| Error::config(file.place("enabled"), reason)),
     }
 }
@@ -113,32 +113,17 @@ fn word<'de, D: Deserializer<'de>>(yaml: D) -> Result<Option<String>, D::Error> 
     Option::deserialize(yaml).map(|word| Some(word.unwrap_or_default()))
 }
 
-/// Whether a file that YAML's parser refuses says `enabled: false` somewhere, in whatever notation.
-/// Where that is doubtful, the answer should be yes: such a file ends the run in any case, and what
-/// is at stake is whether as an opt-out or as a mistake.
-fn says_off(text: &[u8]) -> bool {
+/// Returns whether a line of the text is just `KEY: WORD` with a word for off. Used for files that
+/// are not valid YAML: they end the run in any case, either as an opt-out or as a mistake.
+pub(crate) fn has_line_off(text: &[u8], key: &str) -> bool {
     let text = String::from_utf8_lossy(text);
-    let mut before = ["", ""];
-    text.split(['\n', '\r']).flat_map(words).any(|word| {
-        let off = before == ["enabled", ":"] && on_or_off(word) == Ok(false);
-        before = [before[1], word];
-        off
+    let mut lines = text.trim_start_matches('\u{feff}').split(['\n', '\r']);
+    lines.any(|line| {
+        let line = line.split('#').next().and_then(|line| line.split_once(':'));
+        line.is_some_and(|(name, word)| {
+            name.trim().trim_matches(QUOTES) == key && on_or_off(word) == Ok(false)
+        })
     })
-}
-
-/// The words and the colons of a line, without what YAML may have around a word: brackets, quotes,
-/// a comment behind it, and before it a byte order mark, a question mark, a tag or an anchor.
-fn words(line: &str) -> impl Iterator<Item = &str> {
-    let words = line.split(|c: char| c.is_whitespace() || "{},\u{feff}".contains(c));
-    let words = words.take_while(|word| !word.starts_with('#'));
-    let words = words.filter(|word| !word.starts_with(['?', '&', '!', '|', '>']));
-    let parts = words.flat_map(|word| word.split_inclusive(':'));
-    let parts = parts.flat_map(|part| match part.strip_suffix(':') {
-        Some(word) => [word, ":"],
-        None => [part, ""],
-    });
-    let bare = parts.map(|part| part.trim_matches(QUOTES));
-    bare.filter(|word| !word.is_empty())
 }
 
 #[cfg(test)]
@@ -209,8 +194,12 @@ mod tests {
             "no",
             "off",
             "0",
+            "n",
+            "f",
             "False",
             "NO",
+            "N",
+            "F",
             "\"false\"",
             "'off'",
             "\" no \"",
@@ -220,7 +209,7 @@ mod tests {
             let env = [("METRICS_RESPONDER_ENABLED", word)];
             assert_eq!(find(b"", &env), off("METRICS_RESPONDER_ENABLED"), "{word}");
         }
-        for word in ["true", "Yes", "on", "'1'"] {
+        for word in ["true", "Yes", "on", "'1'", "y", "T"] {
             let yaml = format!("enabled: {word}\n");
             assert!(
                 matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })),
@@ -233,8 +222,8 @@ mod tests {
     fn an_opt_out_in_a_file_that_is_otherwise_wrong_stands() {
         for yaml in [
             &b"enabled: false\nunknown: 1\n"[..],
-            b"{enabled: no, spread: [}",
             b"spread: 1s\n\"enabled\" : 'off' # for now\n\tx\n",
+            b"  enabled\t:\tF\t# for now\n\tx\n",
             b"enabled: true\nenabled: false\n",
             b"enabled: false\n---\nenabled: true\n",
             b"a: &a [*a]\nenabled: 0\n",
@@ -243,13 +232,8 @@ mod tests {
             b"\xef\xbb\xbfenabled: false\nspread: 1m",
             b"\xef\xbb\xbfenabled: false\nx: [",
             b"enabled: false\n  and so on",
-            b"enabled:\n  false\nx: [",
-            b"enabled: |-\n  false\nx: [",
-            b"? enabled\n: false\nx: [",
-            b"x enabled: false\t# as asked\n\t",
-            b"enabled: &a !!bool false\nx: [",
+            b"x: [\r\nenabled: n\r\n",
             b"enabled: true\renabled: ' off '\rx: [",
-            b"- enabled: false",
         ] {
             let text = String::from_utf8_lossy(yaml);
             assert_eq!(find(yaml, &[]), off("c.yaml: enabled"), "{text}");
@@ -264,6 +248,14 @@ mod tests {
             "# enabled: false\n\tx",
             "spread: 1s # enabled: false\n\tx",
             "disabled: false\n\tx",
+            "{enabled: no, spread: [}",
+            "enabled:\n  false\nx: [",
+            "enabled: |-\n  false\nx: [",
+            "? enabled\n: false\nx: [",
+            "x enabled: false\n\t",
+            "enabled: &a !!bool false\nx: [",
+            "- enabled: false",
+            "enabled: # false\n\tx",
             "enabled\n\tx",
             "a: {enabled: false}",
             "enabled: true\nenabled: true",

@@ -14,6 +14,7 @@ use super::registry;
 use crate::config::env::Env;
 use crate::config::file::read;
 use crate::config::settings::{Keys, Settings, on_or_off};
+use crate::config::spelling::resembles_ours;
 use crate::error::Error;
 use crate::yaml;
 
@@ -131,9 +132,9 @@ impl Rke2Config {
                     .map(|registry| self.registry = registry)
                     .map_err(|e| Error::config(place, e)),
                 _ => {
-                    let expected =
-                        "metrics-responder-enabled or metrics-responder-config is expected";
-                    Err(Error::config(place, format!("unknown key, {expected}")))
+                    let reason = "not a key of the responder; metrics-responder-enabled: false turns \
+                                  reporting off, metrics-responder-config has its settings";
+                    Err(Error::config(place, reason))
                 }
             };
             if let Err(mistake) = result {
@@ -218,12 +219,10 @@ impl Rke2Config {
 
 const REGISTRY: &str = "system-default-registry";
 
-/// Whether a key concerns the responder. One that merely resembles its keys does too: a misspelt
-/// opt-out must not read as "on".
+/// Returns whether a key concerns the responder. A key that merely resembles ours does too: a
+/// misspelt opt-out must not read as "on".
 fn is_ours(key: &str) -> bool {
-    let plain = key.trim_start_matches('-').to_ascii_lowercase();
-    let plain = plain.replace('_', "-");
-    plain.starts_with("metrics-responder") || key.trim_end_matches('+') == REGISTRY
+    resembles_ours(key) || key.trim_end_matches('+') == REGISTRY
 }
 
 fn names_ours(merged: &Value) -> bool {

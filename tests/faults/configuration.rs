@@ -133,11 +133,15 @@ fn files() -> Vec<Row> {
 }
 
 fn variables() -> Vec<Row> {
+    const MISSPELT: &str =
+        "not a variable of this program; METRICS_RESPONDER_ENABLED=false turns reporting off";
     let wrong = [
         ("ENABLED", "perhaps", "true or false is expected"),
         ("ALLOW_HTTP", "perhaps", "true or false is expected"),
-        ("ENABLE", "false", "unknown variable, expected one of"),
-        ("enabled", "false", "unknown variable, expected one of"),
+        ("ENABLE", "false", MISSPELT),
+        ("enabled", "false", MISSPELT),
+        // As if a Service had this name: `enableServiceLinks: false` keeps such variables out.
+        ("PORT", "tcp://10.43.0.7:80", MISSPELT),
     ];
     let wrong = wrong.map(|(name, value, expected)| {
         let name = format!("METRICS_RESPONDER_{name}");
@@ -146,9 +150,9 @@ fn variables() -> Vec<Row> {
             .gives(Usage(format!("{name}: {expected}").leak()))
     });
     let right = [
-        row("variables of a Service")
-            .env("METRICS_RESPONDER_SERVICE_HOST", "10.43.0.7")
-            .env("METRICS_RESPONDER_PORT", "tcp://10.43.0.7:80"),
+        row("variables of other programs")
+            .env("OTEL_METRICS_ENABLED", "false")
+            .env("RKE2_SECURITY_RESPONDER_ENABLED", "false"),
         row("variables that are empty")
             .env("METRICS_RESPONDER_SPREAD", "")
             .env("DO_NOT_TRACK", ""),

@@ -136,7 +136,7 @@ impl Pod {
     pub fn command(&self) -> Command {
         let own = self.folder.write("config.yaml", &self.config);
         let config = self.config_at.as_ref().unwrap_or(&own);
-        let mut command = Command::new(program());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-responder"));
         command
             .env_clear()
             .envs(self.env.iter().cloned())
@@ -191,7 +191,16 @@ pub fn bare(args: &[&str]) -> Run {
 }
 
 pub fn bare_with(args: &[&str], env: &[(&str, &str)]) -> Run {
-    let mut command = Command::new(program());
+    run(env!("CARGO_BIN_EXE_metrics-responder"), args, env)
+}
+
+/// The program for a server's host.
+pub fn manifest_with(args: &[&str], env: &[(&str, &str)]) -> Run {
+    run(env!("CARGO_BIN_EXE_metrics-responder-manifest"), args, env)
+}
+
+fn run(program: &str, args: &[&str], env: &[(&str, &str)]) -> Run {
+    let mut command = Command::new(program);
     command
         .env_clear()
         .envs(env.iter().copied())
@@ -201,8 +210,4 @@ pub fn bare_with(args: &[&str], env: &[(&str, &str)]) -> Run {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     finish(command.spawn().unwrap())
-}
-
-fn program() -> PathBuf {
-    env!("CARGO_BIN_EXE_metrics-responder").into()
 }

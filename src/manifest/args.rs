@@ -1,0 +1,77 @@
+//! The command line of `metrics-responder-manifest`.
+
+use std::path::PathBuf;
+
+use pico_args::Arguments;
+
+use crate::args::{finish, path, text};
+use crate::error::Error;
+
+/// The text of `--help`.
+pub const HELP: &str = "\
+Prints or writes the manifest of the metrics responder for this server's RKE2 or K3s configuration.
+
+Usage:
+  metrics-responder-manifest [OPTIONS]
+
+Options:
+  --rke2-config FILE  [default: /etc/rancher/rke2/config.yaml, or that of K3s where only K3s is configured]
+  --image REF         the image to run [default: the release's, from system-default-registry]
+  --output FILE       write the manifest to FILE, whole or not at all, instead of printing it
+  -h, --help          print this and exit
+  -V, --version       print the version and exit
+
+Environment:
+  RKE2_CONFIG_FILE, K3S_CONFIG_FILE  the configuration, if --rke2-config is not given
+
+Exit status:
+  0  printed, written or up to date
+  1  the manifest could not be written
+  2  wrong flags or configuration; a manifest written earlier stays as it is
+";
+
+#[derive(Debug)]
+pub(super) struct Args {
+    pub(super) rke2_config: Option<PathBuf>,
+    pub(super) image: Option<String>,
+    pub(super) output: Option<PathBuf>,
+}
+
+impl Args {
+    pub(super) fn parse(mut words: Arguments) -> Result<Self, Error> {
+        let args = Self {
+            rke2_config: path(&mut words, "--rke2-config")?,
+            image: text(&mut words, "--image")?,
+            output: path(&mut words, "--output")?,
+        };
+        let printable = |image: &String| image.bytes().all(|b| b.is_ascii_graphic());
+        if !args.image.as_ref().is_none_or(printable) {
+            let reason = "--image expects a reference without blanks";
+            return Err(Error::Args(reason.to_owned()));
+        }
+        finish(words)?;
+        Ok(args)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_an_error() {
+        for line in [
+            "--dry-run",
+            "--image=",
+            "--image a\u{7f}b",
+            "--output",
+            "x",
+            "manifest",
+            "--output a --output b",
+        ] {
+            let words = line.split(' ').map(Into::into).collect();
+            let args = Args::parse(Arguments::from_vec(words));
+            assert!(matches!(args, Err(Error::Args(_))), "{line}");
+        }
+    }
+}
