@@ -10,7 +10,7 @@ import sys
 HOME = "https://github.com/rancher/rke2-metrics-responder"
 # "Options of manifest:", "Environment (over the file):"
 HEADING = re.compile(r"(?P<name>[A-Z][a-z ]+?)(?: \((?P<aside>.*)\))?:")
-USAGE = re.compile(r"  (?P<term>metrics-responder\S* .*\]) +(?P<text>\S.*)")
+USAGE = re.compile(r"  (?P<term>metrics-responder\S* .*\])(?: +(?P<text>\S.*))?")
 ENTRY = re.compile(r"  (?P<term>\S.*?)  +(?P<text>\S.*)")
 MORE = re.compile(r" {8,}(?P<text>\S.*)")
 
@@ -36,7 +36,12 @@ def page(text, program, version, date):
             if heading["aside"]:
                 yield escape(heading["aside"][0].upper() + heading["aside"][1:] + ".")
         elif entry := USAGE.fullmatch(line) or ENTRY.fullmatch(line):
-            yield from (".TP", rf"\fB{escape(entry['term'])}\fR", escape(entry["text"]))
+            # The only usage of a program needs no explanation.
+            if entry["text"]:
+                yield ".TP"
+            yield rf"\fB{escape(entry['term'])}\fR"
+            if entry["text"]:
+                yield escape(entry["text"])
         elif more := MORE.fullmatch(line):
             yield from (".br", escape(more["text"]))
         else:
