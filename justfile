@@ -90,12 +90,14 @@ dist:
     deploy/release/dist
 
 # Check that this commit can be released as this tag, such as v1.2.3: versions, changelog, no changed file
+[no-exit-message]
 release-check tag:
-    deploy/release/check {{ tag }}
+    @deploy/release/check {{ tag }}
 
 # Print the notes of a release, out of the changelog
+[no-exit-message]
 release-notes version:
-    deploy/release/notes {{ version }}
+    @deploy/release/notes {{ version }}
 
 # Test the scripts of a release on bad input
 release-test:
@@ -110,8 +112,9 @@ reproducible *arch:
     deploy/release/reproducible {{ arch }}
 
 # List the pinned tools that have a newer version
+[no-exit-message]
 outdated:
-    deploy/tools/outdated
+    @deploy/tools/outdated
 
 # Check licences, bans, duplicates, sources and the direct dependencies; --advisories also fails on known flaws
 supply-chain *args:

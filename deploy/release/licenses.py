@@ -45,6 +45,8 @@ def of_rust():
     folder = Path(sysroot, "share/doc/rust")
     # A heading for each crate, each of its notices in a <pre>.
     own, *crates = re.split(r"<h3>\W*", (folder / "COPYRIGHT-library.html").read_text())
+    if not crates:
+        sys.exit(f"{folder}: Rust's notices have another form than expected")
     yield plain(own), "Rust's standard library"
     # LLVM's exception is for libunwind and compiler-rt; the others are in the notices of the crates.
     for name in ("Apache-2.0", "BSD-2-Clause", "LLVM-exception", "MIT", "Unicode-3.0"):
