@@ -12,6 +12,10 @@ run *args:
 dry-run cluster="rke2-canal-ha":
     cargo run --release -- --dry-run --recorded testdata/clusters/{{ cluster }}
 
+# Send the recorded clusters to a receiver on this machine, and print what its operator sees
+demo:
+    cargo run --release --example demo
+
 # Record a cluster for testdata, such as: just record testdata/clusters/mine --kubeconfig ~/.kube/config
 record *args:
     cargo run --example record -- {{ args }}

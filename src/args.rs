@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use pico_args::Arguments;
 
+use crate::cluster::{Cluster, Kubeconfig};
+use crate::config::env::Env;
 use crate::error::Error;
-use crate::kube::incluster::SERVICE_ACCOUNT;
+use crate::kube::incluster::{self, SERVICE_ACCOUNT};
 use crate::log::Log;
 
 /// The text of `--help`.
@@ -17,34 +19,36 @@ Usage:
   metrics-responder [OPTIONS]   collect and send (what the CronJob runs)
 
 Options:
-  --dry-run                 print the report on standard output and send nothing
-  --explain                 print the report in prose, with where and when it is sent, and send nothing
+  --dry-run                 print the report on standard output; send nothing
+  --explain                 say whether this cluster reports, what, where and when; send nothing
   --recorded DIR            read a recorded API instead of a cluster
   --kubeconfig FILE         read a cluster from outside it
-  --serviceaccount-dir DIR  where the ServiceAccount is mounted
+  --context NAME            use this context of the kubeconfig instead of the current one
+  --serviceaccount-dir DIR  the folder of the mounted ServiceAccount
                             [default: /var/run/secrets/kubernetes.io/serviceaccount]
   --config FILE             [default: /etc/metrics-responder/config.yaml, which may be absent]
-  --endpoint URL            where the report is sent
+  --endpoint URL            post the report to this URL
                             [default: https://metrics-responder.rke2.io/v1/checkupgrade]
-  --strict                  exit 3 when the report was not accepted
-  -v, --verbose             one line per request: method, path, status, bytes, milliseconds
+  --strict                  exit 3 if the report was not accepted
+  -v, --verbose             log each request: method, path, status, bytes, milliseconds
   -h, --help                print this and exit
   -V, --version             print the version and exit
 
-Environment (over the file, under the flags):
-  METRICS_RESPONDER_ENABLED       false sends nothing; so does DO_NOT_TRACK=1
-  METRICS_RESPONDER_ENDPOINT      where the report is sent
+Environment (overrides the file; flags override both):
+  METRICS_RESPONDER_ENABLED       false turns reporting off; so does DO_NOT_TRACK=1
+  METRICS_RESPONDER_ENDPOINT      post the report to this URL
   METRICS_RESPONDER_ALLOW_HTTP    true allows an endpoint without TLS
-  METRICS_RESPONDER_CA_FILE       PEM bundle trusted for the endpoint besides the public roots
-  METRICS_RESPONDER_SPREAD        wait before sending, less than this [default: 0s]
-  METRICS_RESPONDER_GRACE_PERIOD  a cluster younger than this sends nothing yet [default: 0s]
-  METRICS_RESPONDER_TIMEOUT       for reading the cluster, and again for sending [default: 10s]
+  METRICS_RESPONDER_CA_FILE       PEM bundle that is trusted for the endpoint in addition to the public roots
+  METRICS_RESPONDER_SPREAD        delay sending by a cluster-specific time below this [default: 0s]
+  METRICS_RESPONDER_GRACE_PERIOD  send nothing while cluster or installation are younger [default: 0s]
+  METRICS_RESPONDER_TIMEOUT       the time for reading the cluster, and again for sending [default: 10s]
   HTTPS_PROXY or ALL_PROXY        the proxy, for the endpoint alone
-  NO_PROXY                        hosts, addresses and networks reached without it
+  NO_PROXY                        hosts, addresses and networks that are reached without the proxy
+  KUBECONFIG                      one kubeconfig, for --dry-run and --explain outside a pod
 
 Exit status:
-  0  sent, printed, disabled, too young, or not sent because of others (unreachable, slow, unexpected reply)
-  1  the cluster could not be read as installed, or there was nothing to print
+  0  sent, printed, disabled, too young, or not sent for an outside reason (unreachable, slow, unexpected reply)
+  1  the cluster could not be read as installed, or nothing could be printed
   2  wrong flags or configuration
   3  with --strict: not accepted
 ";
@@ -84,20 +88,9 @@ pub(crate) struct Options {
     pub(crate) endpoint: Option<String>,
 }
 
-/// The cluster to read.
-#[derive(Debug, Eq, PartialEq)]
-pub enum Cluster {
-    /// That of this pod, whose ServiceAccount is mounted here.
-    Own(PathBuf),
-    /// That of the current context of this kubeconfig.
-    Kubeconfig(PathBuf),
-    /// The one recorded in this folder.
-    Recorded(PathBuf),
-}
-
 impl Args {
     /// Reads the arguments without the program's name.
-    pub(crate) fn parse(words: Vec<OsString>) -> Self {
+    pub(crate) fn parse(words: Vec<OsString>, env: &Env) -> Self {
         // Flags come before options, since an option takes the next word whatever it is.
         let mut words = Arguments::from_vec(words);
         if words.contains(["-h", "--help"]) {
@@ -111,29 +104,27 @@ impl Args {
             Ok(Some(word)) => Err(unexpected(&word)),
             Err(error) => Err(wrong(&error)),
         };
-        Self::Report(Report::parse(words, so_far))
+        Self::Report(Report::parse(words, so_far, env))
     }
 }
 
 impl Report {
-    fn parse(mut words: Arguments, so_far: Result<(), Error>) -> Self {
-        // Read by itself, so that it is known whatever else is wrong.
+    fn parse(mut words: Arguments, so_far: Result<(), Error>, env: &Env) -> Self {
+        // Parse it separately, so that it is known even if other flags are wrong.
         let preview = match (words.contains("--explain"), words.contains("--dry-run")) {
             (false, false) => Ok(None),
             (false, true) => Ok(Some(Preview::Bytes)),
             (true, false) => Ok(Some(Preview::Prose)),
-            (true, true) => Err(Error::Args(
-                "--dry-run and --explain exclude each other".to_owned(),
-            )),
+            (true, true) => Err(exclusive("--dry-run and --explain")),
         };
         let config = path(&mut words, "--config");
         Self {
             preview: *preview.as_ref().unwrap_or(&Some(Preview::Bytes)),
             config: config.as_ref().ok().cloned().flatten(),
             options: so_far
-                .and(preview.map(|_| ()))
                 .and(config.map(|_| ()))
-                .and_then(|()| Options::parse(words)),
+                .and(preview)
+                .and_then(|preview| Options::parse(words, preview.map(|_| env))),
         }
     }
 }
@@ -145,11 +136,12 @@ impl Options {
         }
     }
 
-    fn parse(mut words: Arguments) -> Result<Self, Error> {
+    /// Reads the rest of the words. `env` may name the kubeconfig of a preview.
+    fn parse(mut words: Arguments, env: Option<&Env>) -> Result<Self, Error> {
         let options = Self {
             strict: words.contains("--strict"),
             verbose: words.contains(["-v", "--verbose"]),
-            cluster: Cluster::parse(&mut words)?,
+            cluster: cluster(&mut words, env)?,
             endpoint: text(&mut words, "--endpoint")?,
         };
         finish(words)?;
@@ -157,20 +149,46 @@ impl Options {
     }
 }
 
-impl Cluster {
-    fn parse(words: &mut Arguments) -> Result<Self, Error> {
-        let recorded = path(words, "--recorded")?;
-        let kubeconfig = path(words, "--kubeconfig")?;
-        let mounted = path(words, "--serviceaccount-dir")?;
-        match (recorded, kubeconfig) {
-            (None, None) => Ok(Self::Own(mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()))),
-            (None, Some(file)) => Ok(Self::Kubeconfig(file)),
-            (Some(folder), None) => Ok(Self::Recorded(folder)),
-            (Some(_), Some(_)) => Err(Error::Args(
-                "--recorded and --kubeconfig exclude each other".to_owned(),
-            )),
-        }
+fn cluster(words: &mut Arguments, env: Option<&Env>) -> Result<Cluster, Error> {
+    let recorded = path(words, "--recorded")?;
+    let kubeconfig = path(words, "--kubeconfig")?.map(|file| ("--kubeconfig", file));
+    let mounted = path(words, "--serviceaccount-dir")?;
+    let context = text(words, "--context")?;
+    let kubeconfig = match (&kubeconfig, env) {
+        (None, Some(env)) if recorded.is_none() && mounted.is_none() => kubeconfig_of(env)?,
+        _ => kubeconfig,
+    };
+    match (recorded, kubeconfig) {
+        (Some(_), Some(_)) => Err(exclusive("--recorded and --kubeconfig")),
+        (None, Some((origin, file))) => Ok(Cluster::Kubeconfig(Kubeconfig {
+            origin,
+            file,
+            context,
+        })),
+        _ if context.is_some() => Err(Error::args("--context needs a kubeconfig")),
+        (Some(folder), None) => Ok(Cluster::Recorded(folder)),
+        (None, None) => Ok(Cluster::Own(
+            mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
+        )),
     }
+}
+
+/// The file that KUBECONFIG names, outside a pod.
+fn kubeconfig_of(env: &Env) -> Result<Option<(&'static str, PathBuf)>, Error> {
+    let list = env.raw("KUBECONFIG").unwrap_or_default();
+    let mut files = std::env::split_paths(&list).filter(|file| !file.as_os_str().is_empty());
+    match (files.next(), files.next()) {
+        (Some(file), None) if env.raw(incluster::HOST).is_none() => Ok(Some(("KUBECONFIG", file))),
+        (Some(_), Some(_)) if env.raw(incluster::HOST).is_none() => Err(Error::args(
+            "KUBECONFIG names several files: name one with --kubeconfig, or make one with \
+             kubectl config view --raw --minify --flatten",
+        )),
+        _ => Ok(None),
+    }
+}
+
+fn exclusive(options: &str) -> Error {
+    Error::args(format!("{options} exclude each other"))
 }
 
 /// A word that is left over is an error: a misspelt `--dry-run` must not send.
@@ -185,7 +203,7 @@ pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
 pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
     let text: Option<String> = words.opt_value_from_str(name).map_err(|e| wrong(&e))?;
     match text {
-        Some(text) if text.is_empty() => Err(Error::Args(format!("{name} expects a value"))),
+        Some(text) if text.is_empty() => Err(Error::args(format!("{name} expects a value"))),
         text => Ok(text),
     }
 }
@@ -195,31 +213,48 @@ pub(crate) fn path(words: &mut Arguments, name: &'static str) -> Result<Option<P
     text(words, name).map(|path| path.map(PathBuf::from))
 }
 
-/// Without a value, which may be a URL with a key in it.
+/// Names a word only if it is plain: it may be a URL with a password or a key in it.
 fn unexpected(word: &str) -> Error {
-    if word == "manifest" {
-        let reason = "the subcommand manifest is now the program metrics-responder-manifest";
-        return Error::Args(reason.to_owned());
-    }
-    let (name, value) = word
-        .split_once('=')
-        .map_or((word, ""), |(name, _)| (name, "=..."));
-    Error::Args(format!(
-        "unexpected argument '{}{value}'",
-        name.escape_debug()
-    ))
+    let (name, value) = match word.split_once('=') {
+        Some((name, _)) => (name, "=..."),
+        None => (word, ""),
+    };
+    let is_plain = name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    Error::args(match name {
+        "manifest" => {
+            "the subcommand manifest is now the program metrics-responder-manifest".to_owned()
+        }
+        name if is_plain => format!("unexpected argument '{name}{value}'"),
+        _ => "unexpected argument (not shown: it may contain a password)".to_owned(),
+    })
 }
 
 fn wrong(error: &pico_args::Error) -> Error {
-    Error::Args(error.to_string())
+    Error::args(error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::ErrorKind;
 
     fn report(line: &str) -> Report {
-        match Args::parse(line.split_whitespace().map(Into::into).collect()) {
+        report_in(line, &[])
+    }
+
+    fn kubeconfig(origin: &'static str, file: &str, context: Option<&str>) -> Cluster {
+        Cluster::Kubeconfig(Kubeconfig {
+            origin,
+            file: file.into(),
+            context: context.map(Into::into),
+        })
+    }
+
+    fn report_in(line: &str, env: &[(&str, &str)]) -> Report {
+        let words = line.split_whitespace().map(Into::into).collect();
+        match Args::parse(words, &Env::of(env)) {
             Args::Report(report) => report,
             other => panic!("{line}: {other:?}"),
         }
@@ -241,7 +276,7 @@ mod tests {
         }
         let options = report("--strict -v --kubeconfig k").options.unwrap();
         assert!(options.strict && options.verbose);
-        assert_eq!(options.cluster, Cluster::Kubeconfig("k".into()));
+        assert_eq!(options.cluster, kubeconfig("--kubeconfig", "k", None));
         let options = report("--serviceaccount-dir s").options.unwrap();
         assert_eq!(options.cluster, Cluster::Own("s".into()));
     }
@@ -265,9 +300,96 @@ mod tests {
             "--recorded a --kubeconfig b",
         ] {
             assert!(
-                matches!(report(line).options, Err(Error::Args(_))),
+                matches!(report(line).options, Err(e) if e.kind == ErrorKind::Args),
                 "{line}"
             );
+        }
+    }
+
+    #[test]
+    fn a_word_that_may_be_a_secret_is_not_shown() {
+        for line in [
+            "https://user:acme-canary@host/",
+            "acme-canary:acme-canary",
+            "--strict acme@canary",
+            "--acme/canary=x",
+            "--endpoint=a --endpoint=acme-canary",
+        ] {
+            let error = report(line).options.unwrap_err().to_string();
+            assert!(error.starts_with("unexpected argument"), "{error}");
+            assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn kubeconfig_serves_for_previews_outside_a_pod() {
+        let named = ("KUBECONFIG", "k");
+        let pod = ("KUBERNETES_SERVICE_HOST", "10.43.0.1");
+        let own = Cluster::Own(SERVICE_ACCOUNT.into());
+        for (line, env, cluster) in [
+            (
+                "--dry-run",
+                &[named][..],
+                kubeconfig("KUBECONFIG", "k", None),
+            ),
+            (
+                "--explain",
+                &[("KUBECONFIG", ":k:")],
+                kubeconfig("KUBECONFIG", "k", None),
+            ),
+            (
+                "--explain --context c",
+                &[named],
+                kubeconfig("KUBECONFIG", "k", Some("c")),
+            ),
+            (
+                "--explain --kubeconfig x",
+                &[named],
+                kubeconfig("--kubeconfig", "x", None),
+            ),
+            (
+                "--kubeconfig x --context c",
+                &[named],
+                kubeconfig("--kubeconfig", "x", Some("c")),
+            ),
+            (
+                "--dry-run --recorded r",
+                &[named],
+                Cluster::Recorded("r".into()),
+            ),
+            (
+                "--dry-run --serviceaccount-dir s",
+                &[named],
+                Cluster::Own("s".into()),
+            ),
+            ("--dry-run", &[named, pod], own),
+            ("", &[named], Cluster::Own(SERVICE_ACCOUNT.into())),
+            (
+                "--dry-run",
+                &[("KUBECONFIG", "")],
+                Cluster::Own(SERVICE_ACCOUNT.into()),
+            ),
+        ] {
+            let options = report_in(line, env).options.unwrap();
+            assert_eq!(options.cluster, cluster, "{line} {env:?}");
+        }
+        for (line, env, expected) in [
+            ("--explain", &[("KUBECONFIG", "a:b")][..], "several files"),
+            ("--context c", &[named], "--context needs a kubeconfig"),
+            ("--dry-run --context c", &[], "--context needs a kubeconfig"),
+            (
+                "--dry-run --context c",
+                &[named, pod],
+                "--context needs a kubeconfig",
+            ),
+            (
+                "--dry-run --recorded r --context c",
+                &[named],
+                "--context needs a kubeconfig",
+            ),
+        ] {
+            let error = report_in(line, env).options.unwrap_err().to_string();
+            assert!(error.contains(expected), "{line} {env:?}: {error}");
         }
     }
 
@@ -287,7 +409,7 @@ mod tests {
     fn an_option_has_a_value() {
         for name in ["--config", "--endpoint", "--recorded"] {
             let words = vec!["--dry-run".into(), name.into(), "".into()];
-            let Args::Report(report) = Args::parse(words) else {
+            let Args::Report(report) = Args::parse(words, &Env::of(&[])) else {
                 panic!("{name}");
             };
             let error = report.options.unwrap_err().to_string();

@@ -1,4 +1,9 @@
-//! The file, then the environment, then the flag, as one `Config` that cannot be wrong.
+//! How to report: from the text of the file to a `Config` that cannot be wrong.
+//!
+//! - `File`: the text of the YAML file as it was found, or why there is none.
+//! - `Settings`: file, environment and flag as typed values, each with its origin. No other file is
+//!   opened for them.
+//! - `Config`: what the settings mean for a run: on or off, when, and the `Target` of its report.
 //!
 //! A setting that is not understood is an error that names its place: nothing is sent on a guess.
 
@@ -12,7 +17,7 @@ pub(crate) mod spelling;
 pub(crate) mod switch;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::Uri;
@@ -48,7 +53,7 @@ pub struct Config {
 }
 
 impl Config {
-    /// Judges file, environment and flag.
+    /// Checks file, environment and flag. Opens no file.
     pub fn load(
         file: File,
         switch: Switch,
@@ -71,7 +76,7 @@ impl Config {
                 proxy: proxy::for_endpoint(&endpoint, env)?,
                 endpoint,
                 chosen,
-                roots: roots(settings.ca_file)?,
+                ca_file: settings.ca_file,
                 timeout: settings.timeout,
             },
         })
@@ -87,10 +92,27 @@ pub struct Target {
     pub(crate) chosen: bool,
     /// The proxy of the environment.
     pub(crate) proxy: Option<Via>,
-    /// The roots its certificate may chain to, tried one set after the other.
-    pub(crate) roots: Vec<RootCerts>,
+    /// The file with the operator's own authorities.
+    pub(crate) ca_file: Option<Setting<String>>,
     /// The budget for sending.
     pub(crate) timeout: Duration,
+}
+
+impl Target {
+    /// Reads the roots that the certificate may chain to, as sets to be tried one after the other.
+    ///
+    /// The operator's own authorities come first: whoever names some is behind a proxy that
+    /// intercepts TLS with them. The public ones stay, since the proxy may pass some hosts on.
+    pub(crate) fn roots(&self) -> Result<Vec<RootCerts>, Error> {
+        let mut roots = Vec::new();
+        if let Some(Setting { value, origin }) = &self.ca_file {
+            let pem = file::read(Path::new(value), MAX_CA_FILE).map_err(|e| e.to_string());
+            let own = pem.and_then(|pem| http::roots(&pem));
+            roots.push(own.map_err(|reason| Error::config(origin, format!("{value}: {reason}")))?);
+        }
+        roots.push(http::public_roots());
+        Ok(roots)
+    }
 }
 
 impl fmt::Display for Target {
@@ -105,23 +127,6 @@ impl fmt::Display for Target {
     }
 }
 
-/// The operator's own authorities first: whoever names some is behind a proxy that intercepts TLS
-/// with them.
-fn roots(ca_file: Option<Setting<String>>) -> Result<Vec<RootCerts>, Error> {
-    let mut roots = Vec::new();
-    if let Some(setting) = ca_file {
-        let own = setting.map(|path| {
-            let pem = file::read(&PathBuf::from(&path), MAX_CA_FILE).map_err(|e| e.to_string());
-            let own = pem.and_then(|pem| http::roots(&pem).map_err(ToOwned::to_owned));
-            own.map_err(|reason| format!("{path}: {reason}"))
-        });
-        roots.push(own?.value);
-    }
-    // Not instead of the public ones: the proxy may pass some hosts on as they are.
-    roots.push(http::public_roots());
-    Ok(roots)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,7 +135,9 @@ mod tests {
         let file = File::of("c.yaml", yaml.as_bytes());
         let env = Env::of(env);
         let switch = Switch::find(&file, &env).map_err(|e| e.to_string())?;
-        Config::load(file, switch, &env, endpoint).map_err(|e| e.to_string())
+        let config = Config::load(file, switch, &env, endpoint).map_err(|e| e.to_string())?;
+        config.target.roots().map_err(|e| e.to_string())?;
+        Ok(config)
     }
 
     #[test]
@@ -165,7 +172,7 @@ mod tests {
             assert_eq!(config.spread, Duration::ZERO);
             assert_eq!(config.grace_period.value, Duration::ZERO);
             assert_eq!(config.target.endpoint, DEFAULT_ENDPOINT);
-            assert_eq!(config.target.roots.len(), 1);
+            assert_eq!(config.target.roots().unwrap().len(), 1);
         }
     }
 

@@ -1,175 +1,117 @@
-//! Every way to fail, a variant a step, each with its exit status.
+//! Every way to fail, each with its exit status.
 //!
 //! A message names its subject and gives the reason in words of this program or of the operating
 //! system: nothing that a server, a token or a node wrote is repeated in it.
 
 use std::fmt;
-use std::io;
-use std::path::{Path, PathBuf};
 
-/// Why a run or a command failed.
+/// Why a run or a command failed: `SUBJECT: REASON`, for one line.
 #[derive(Debug)]
-pub enum Error {
+pub struct Error {
+    /// The step that failed.
+    pub kind: ErrorKind,
+    text: String,
+}
+
+/// The step that failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum ErrorKind {
     /// The files and variables of the pod give no access to its API server.
-    Access {
-        /// The file or variable at fault.
-        subject: String,
-        /// What is wrong with it.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The API server answered something that is not Kubernetes.
-    Answer {
-        /// The path that was requested.
-        path: String,
-        /// What is wrong with the answer.
-        reason: String,
-    },
+    Access,
+    /// The peer is not the API server of this cluster, or did not answer as one.
+    Answer,
     /// The command line is wrong.
-    Args(String),
+    Args,
     /// A setting is wrong or cannot be read.
-    Config {
-        /// Where it was read: a file and key, a variable or a flag.
-        origin: String,
-        /// What was expected there.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The API server refused the request or failed to answer it.
-    Status {
-        /// The path that was requested.
-        path: String,
-        /// The HTTP status.
-        status: u16,
-    },
+    Config,
+    /// The API server answered with this HTTP status.
+    Status(u16),
     /// The API server gave no answer.
-    Unreachable {
-        /// The path that was requested.
-        path: String,
-        /// Why the connection failed.
-        reason: String,
-    },
+    Unreachable,
     /// A file, or standard output, could not be written.
-    Write {
-        /// The file, or "standard output".
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    Write,
 }
 
 impl Error {
-    pub(crate) fn access(
-        subject: impl Into<String>,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    pub(crate) fn new(
+        kind: ErrorKind,
+        subject: impl fmt::Display,
+        reason: impl fmt::Display,
     ) -> Self {
-        Self::Access {
-            subject: subject.into(),
-            source: source.into(),
+        let text = format!("{subject}: {reason}");
+        Self { kind, text }
+    }
+
+    pub(crate) fn args(reason: impl fmt::Display) -> Self {
+        let text = format!("{reason}; see --help");
+        Self {
+            kind: ErrorKind::Args,
+            text,
         }
     }
 
-    pub(crate) fn answer(path: &str, reason: impl Into<String>) -> Self {
-        Self::Answer {
-            path: path.to_owned(),
-            reason: reason.into(),
-        }
+    pub(crate) fn config(origin: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Config, origin, reason)
     }
 
-    pub(crate) fn config(
-        origin: impl Into<String>,
-        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
-    ) -> Self {
-        Self::Config {
-            origin: origin.into(),
-            source: source.into(),
-        }
+    pub(crate) fn write(subject: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Write, subject, reason)
     }
 
-    pub(crate) fn write(path: impl AsRef<Path>, source: io::Error) -> Self {
-        Self::Write {
-            path: path.as_ref().to_owned(),
-            source,
-        }
+    pub(crate) fn status(path: &str, status: u16) -> Self {
+        let hint = match status {
+            401 => ", the API server does not accept this credential",
+            403 => ", this credential may not read it",
+            404 => ", not found",
+            _ => "",
+        };
+        let reason = format!("status {status}{hint}");
+        Self::new(ErrorKind::Status(status), format!("GET {path}"), reason)
+    }
+
+    /// Puts a place before the message.
+    pub(crate) fn within(self, place: &str) -> Self {
+        Self::new(self.kind, place, self.text)
     }
 
     /// The exit status: 2 for wrong flags and settings, 1 for everything else.
     pub fn exit_status(&self) -> u8 {
-        match self {
-            Self::Args(_) | Self::Config { .. } => 2,
-            Self::Access { .. }
-            | Self::Answer { .. }
-            | Self::Status { .. }
-            | Self::Unreachable { .. }
-            | Self::Write { .. } => 1,
+        match self.kind {
+            ErrorKind::Args | ErrorKind::Config => 2,
+            _ => 1,
         }
     }
 
-    /// Whether the cause lies outside of this installation, so that a later run may succeed as it
-    /// is.
+    /// Whether the API server answered with this HTTP status.
+    pub(crate) fn is_status(&self, status: u16) -> bool {
+        self.kind == ErrorKind::Status(status)
+    }
+
+    /// Whether the cause lies outside of this installation, so that a later run may succeed without
+    /// any change to it.
     pub(crate) fn is_outside(&self) -> bool {
-        match self {
-            Self::Unreachable { .. } => true,
-            Self::Status { status, .. } => matches!(status, 408 | 429 | 500..),
-            _ => false,
-        }
+        matches!(
+            self.kind,
+            ErrorKind::Unreachable | ErrorKind::Status(408 | 429 | 500..)
+        )
     }
 }
 
-impl std::error::Error for Error {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Access { source, .. } | Self::Config { source, .. } => Some(source.as_ref()),
-            Self::Write { source, .. } => Some(source),
-            Self::Answer { .. }
-            | Self::Args(_)
-            | Self::Status { .. }
-            | Self::Unreachable { .. } => None,
-        }
-    }
-}
+impl std::error::Error for Error {}
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Access { subject, source } => write!(f, "{subject}: {source}"),
-            Self::Answer { path, reason } => {
-                write!(f, "GET {path}: not an answer of Kubernetes: {reason}")
-            }
-            Self::Args(reason) => write!(f, "{reason}; see --help"),
-            Self::Config { origin, source } => write!(f, "{origin}: {source}"),
-            Self::Status { path, status } => {
-                write!(f, "GET {path}: status {status}{}", hint(*status))
-            }
-            Self::Unreachable { path, reason } => write!(f, "GET {path}: {reason}"),
-            Self::Write { path, source } => write!(f, "{}: {source}", path.display()),
-        }
-    }
-}
-
-fn hint(status: u16) -> &'static str {
-    match status {
-        401 => ", the API server does not accept the token",
-        403 => ", the ServiceAccount may not read this",
-        404 => ", not there",
-        _ => "",
+        f.write_str(&self.text)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error as _;
-
     use super::*;
-
-    fn status(status: u16) -> Error {
-        Error::Status {
-            path: "/version".into(),
-            status,
-        }
-    }
 
     #[test]
     fn only_faults_that_may_pass_are_outside() {
-        for (code, outside) in [
+        for (status, outside) in [
             (307, false),
             (401, false),
             (403, false),
@@ -179,47 +121,38 @@ mod tests {
             (500, true),
             (503, true),
         ] {
-            assert_eq!(status(code).is_outside(), outside, "{code}");
+            let error = Error::status("/version", status);
+            assert_eq!(error.is_outside(), outside, "{status}");
         }
-        assert!(!Error::answer("/version", "x").is_outside());
+        assert!(!Error::new(ErrorKind::Answer, "GET /version", "x").is_outside());
     }
 
     #[test]
     fn a_refusal_names_the_path_and_what_it_means() {
-        for (code, text) in [
+        for (status, text) in [
             (
                 401,
-                "GET /version: status 401, the API server does not accept the token",
+                "GET /version: status 401, the API server does not accept this credential",
             ),
             (
                 403,
-                "GET /version: status 403, the ServiceAccount may not read this",
+                "GET /version: status 403, this credential may not read it",
             ),
-            (404, "GET /version: status 404, not there"),
+            (404, "GET /version: status 404, not found"),
             (500, "GET /version: status 500"),
         ] {
-            assert_eq!(status(code).to_string(), text);
+            assert_eq!(Error::status("/version", status).to_string(), text);
         }
     }
 
     #[test]
-    fn the_cause_is_kept() {
-        let cause = || io::Error::from_raw_os_error(28);
-        for error in [
-            Error::access("a", cause()),
-            Error::config("a", cause()),
-            Error::write("a", cause()),
-        ] {
-            let source = error
-                .source()
-                .and_then(|source| source.downcast_ref::<io::Error>());
-            assert_eq!(
-                source.and_then(io::Error::raw_os_error),
-                Some(28),
-                "{error}"
-            );
-            assert!(error.to_string().starts_with("a: No space left"), "{error}");
-        }
-        assert!(status(500).source().is_none());
+    fn a_place_keeps_kind_and_exit_status() {
+        let error = Error::config("file", "reason").within("place");
+        assert_eq!(
+            (error.to_string().as_str(), error.exit_status()),
+            ("place: file: reason", 2)
+        );
+        assert_eq!(Error::write("file", "reason").exit_status(), 1);
+        assert_eq!(Error::args("reason").exit_status(), 2);
     }
 }

@@ -4,69 +4,72 @@
 
 mod deadline;
 mod failure;
-mod lookup;
-mod tunnel;
+mod pem;
 
+use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rustls::RootCertStore;
 use rustls::crypto::{self, CryptoProvider};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
-use ureq::tls::{Certificate, ClientCert, PrivateKey, RootCerts, TlsConfig};
-use ureq::unversioned::transport::{
-    ConnectProxyConnector, Connector, RustlsConnector, TcpConnector,
-};
+use ureq::tls::{Certificate, ClientCert, RootCerts, TlsConfig};
 use ureq::{Agent, Body, Proxy};
 
-pub(crate) use failure::{Failure, Kind};
-use lookup::Lookup;
-use tunnel::Tunnel;
+pub(crate) use deadline::Deadline;
+pub(crate) use failure::{Failure, Kind, not_kubernetes};
 
 /// Sent to the API server and to the endpoint.
 pub(crate) const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERSION"));
 
+/// The cryptography that this build uses, by the name of its library.
+pub(crate) const CRYPTOGRAPHY: &str = if cfg!(feature = "fips") {
+    "aws-lc-fips"
+} else {
+    "ring"
+};
+
 /// The largest TLS record: a larger buffer would only take memory, a smaller one more calls.
 const BUFFER: usize = 16 << 10;
 
-/// Both peers send a few hundred bytes of headers. Less than the buffer, in which they have to fit.
+/// Both peers send a few hundred bytes of headers. They must fit into the buffer.
 const MAX_HEADERS: usize = 12 << 10;
 
 /// Requests to one peer. All of them share one deadline.
 #[derive(Debug)]
 pub(crate) struct Client {
     agent: Agent,
-    budget: Duration,
-    deadline: Instant,
-    /// For a request through a proxy.
-    tunnel: Option<Tunnel>,
+    deadline: Deadline,
+    is_proxied: bool,
+    /// Whether a GET was answered: the next one then uses its connection.
+    is_reused: Cell<bool>,
+    /// Whether a GET may still be sent once more.
+    can_repeat: Cell<bool>,
 }
 
 impl Client {
-    /// For the API server: the CA of its cluster, no proxy. Only a kubeconfig can lead to one
-    /// without TLS.
+    /// For the API server: verified by the CA of its cluster, never through a proxy. Only a
+    /// kubeconfig can lead to one without TLS.
     pub(crate) fn cluster(
         roots: RootCerts,
         identity: Option<ClientCert>,
-        budget: Duration,
+        deadline: Deadline,
         https_only: bool,
     ) -> Self {
-        Self::new(roots, identity, None, budget, https_only)
+        Self::new(roots, identity, None, deadline, https_only)
     }
 
     /// For the endpoint. The configuration has decided whether it may be plain http.
-    pub(crate) fn endpoint(roots: RootCerts, proxy: Option<Proxy>, budget: Duration) -> Self {
-        Self::new(roots, None, proxy, budget, false)
+    pub(crate) fn endpoint(roots: RootCerts, proxy: Option<Proxy>, deadline: Deadline) -> Self {
+        Self::new(roots, None, proxy, deadline, false)
     }
 
     fn new(
         roots: RootCerts,
         identity: Option<ClientCert>,
         proxy: Option<Proxy>,
-        budget: Duration,
+        deadline: Deadline,
         https_only: bool,
     ) -> Self {
         let tls = TlsConfig::builder()
@@ -74,13 +77,13 @@ impl Client {
             .client_cert(identity)
             .unversioned_rustls_crypto_provider(provider())
             .build();
-        let tunnel = proxy.is_some().then(Tunnel::default);
+        let is_proxied = proxy.is_some();
         let config = Agent::config_builder()
             .tls_config(tls)
-            // Also where there is none: by default ureq takes a proxy from the environment.
+            // Set it even to none: by default ureq takes a proxy from the environment.
             .proxy(proxy)
             .https_only(https_only)
-            // A redirect is returned as the answer that it is.
+            // Return a redirect as the answer that it is.
             .max_redirects(0)
             .http_status_as_error(false)
             .user_agent(USER_AGENT)
@@ -89,22 +92,34 @@ impl Client {
             .output_buffer_size(BUFFER)
             .max_response_header_size(MAX_HEADERS)
             .build();
-        // ureq's own chain, with `Tunnel` behind the link that opens one.
-        let connector =
-            ().chain(ConnectProxyConnector::default())
-                .chain(tunnel.clone().unwrap_or_default())
-                .chain(TcpConnector::default())
-                .chain(RustlsConnector::default());
         Self {
-            agent: Agent::with_parts(config, connector, Lookup),
-            budget,
-            deadline: Instant::now() + budget,
-            tunnel,
+            agent: config.new_agent(),
+            deadline,
+            is_proxied,
+            is_reused: Cell::new(false),
+            can_repeat: Cell::new(true),
         }
     }
 
     /// One GET. Redirects are answers like any other.
+    ///
+    /// A server may close a kept-alive connection at any moment. The first GET that finds its
+    /// connection closed is sent once more, on a new one (RFC 9110, section 9.2.2).
     pub(crate) fn get<'h>(
+        &self,
+        url: &str,
+        headers: impl IntoIterator<Item = (&'h str, &'h str)> + Clone,
+    ) -> Result<Response, Failure> {
+        let mut answer = self.get_once(url, headers.clone());
+        let is_closed = matches!(&answer, Err(e) if e.kind == Kind::Closed);
+        if is_closed && self.is_reused.get() && self.can_repeat.take() {
+            answer = self.get_once(url, headers);
+        }
+        self.is_reused.set(answer.is_ok());
+        answer
+    }
+
+    fn get_once<'h>(
         &self,
         url: &str,
         headers: impl IntoIterator<Item = (&'h str, &'h str)>,
@@ -113,7 +128,8 @@ impl Client {
         for (name, value) in headers {
             request = request.header(name, value);
         }
-        let request = request.config().timeout_global(Some(self.left())).build();
+        let left = self.deadline.left();
+        let request = request.config().timeout_global(Some(left)).build();
         request.call().map_err(|e| self.failure(e)).map(Response)
     }
 
@@ -123,34 +139,26 @@ impl Client {
             .agent
             .post(url)
             .header("Content-Type", "application/json");
-        let left = self.left();
+        let left = self.deadline.left();
         let request = request.config().timeout_global(Some(left)).build();
-        let answer = if self.tunnel.is_some() {
-            // ureq restarts its timeout at each byte of a proxy's answer to CONNECT, so the
-            // deadline is kept from another thread.
+        let answer = if self.is_proxied {
+            // ureq restarts its timeout at each byte of a proxy's answer to CONNECT, so another
+            // thread keeps the deadline.
             let body = body.to_vec();
-            deadline::within(left, move || request.send(&body[..]))
+            self.deadline.within(move || request.send(&body[..]))
         } else {
             request.send(body)
         };
         answer.map_err(|e| self.failure(e)).map(Response)
     }
 
-    /// Why reading a body ended early.
+    /// Tells why reading a body ended early.
     pub(crate) fn body_failure(&self, error: io::Error) -> Failure {
         self.failure(ureq::Error::from(error))
     }
 
-    fn left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
     fn failure(&self, error: ureq::Error) -> Failure {
-        let failure = Failure::new(error, self.budget);
-        match &self.tunnel {
-            Some(tunnel) if !tunnel.stands() => failure.of_the_proxy(),
-            _ => failure,
-        }
+        Failure::new(error, self.deadline.budget)
     }
 }
 
@@ -171,22 +179,24 @@ impl Response {
     }
 }
 
-/// The certificates of a PEM bundle, as roots that *replace* the public ones.
-pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, &'static str> {
+/// Reads a PEM bundle as roots that *replace* the public ones.
+pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, String> {
     let mut store = RootCertStore::empty();
-    let mut certificates = Vec::new();
-    for der in CertificateDer::pem_slice_iter(pem) {
-        let der = der.map_err(|_| "not PEM")?;
-        // One certificate that rustls does not understand must not spoil a bundle of many. ureq would
-        // pass over it too, but also accept a bundle in which no other is left.
-        if store.add(der.clone()).is_ok() {
-            certificates.push(Certificate::from_der(&der).to_owned());
-        }
-    }
+    let mut certificates = pem::certificates(pem)?;
+    // One certificate that rustls does not understand must not spoil a bundle of many. ureq would
+    // pass over it too, but also accept a bundle in which no other is left.
+    certificates.retain(|der| store.add(der.clone()).is_ok());
     if certificates.is_empty() {
-        return Err("no certificate in it");
+        return Err("no certificate in it".to_owned());
     }
-    Ok(RootCerts::from(certificates))
+    Ok(RootCerts::from(owned(&certificates)))
+}
+
+fn owned(certificates: &[CertificateDer]) -> Vec<Certificate<'static>> {
+    certificates
+        .iter()
+        .map(|der| Certificate::from_der(der).to_owned())
+        .collect()
 }
 
 /// The roots that browsers trust, built in.
@@ -194,21 +204,16 @@ pub(crate) fn public_roots() -> RootCerts {
     RootCerts::WebPki
 }
 
-/// A client certificate with its key, both PEM.
-pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, &'static str> {
-    let chain: Vec<_> = CertificateDer::pem_slice_iter(certificate)
-        .collect::<Result<_, _>>()
-        .map_err(|_| "the client certificate is not PEM")?;
-    let certificates: Vec<_> = chain
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect();
-    let der = PrivateKeyDer::from_pem_slice(key).map_err(|_| "the client key is not PEM")?;
+/// Reads a client certificate and its key, both PEM.
+pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, String> {
+    let chain =
+        pem::certificates(certificate).map_err(|e| format!("the client certificate: {e}"))?;
+    let certificates = owned(&chain);
+    let (der, key) = pem::key(key)?;
     // Where the two do not belong together, ureq panics at the first request.
     CertifiedKey::from_der(chain, der, &provider()).map_err(
         |_| "the client certificate and key are of an unknown kind, or do not belong together",
     )?;
-    let key = PrivateKey::from_pem(key).map_err(|_| "the client key is not PEM")?;
     Ok(ClientCert::new_with_certs(&certificates, key))
 }
 
@@ -223,6 +228,8 @@ fn provider() -> Arc<CryptoProvider> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn pem(names: &[&str]) -> String {
@@ -250,6 +257,15 @@ mod tests {
             assert!(roots(pem.as_bytes()).is_err(), "{pem}");
         }
         assert!(roots([garbage, &pem(&["a"])].concat().as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn a_timeout_names_the_whole_budget() {
+        let deadline = Deadline::after(Duration::from_secs(2));
+        std::thread::sleep(Duration::from_millis(5));
+        let client = Client::endpoint(public_roots(), None, deadline);
+        let failure = client.failure(ureq::Error::Timeout(ureq::Timeout::Global));
+        assert_eq!(failure.reason, "no answer within 2s");
     }
 
     #[cfg(feature = "fips")]

@@ -1,6 +1,7 @@
 //! The Kubernetes API, as far as it is read: a live API server, or a folder laid out like one.
 
 pub(crate) mod incluster;
+pub(crate) mod installation;
 pub(crate) mod kubeconfig;
 pub(crate) mod nodes;
 mod recorded;
@@ -15,10 +16,11 @@ use serde::de::DeserializeOwned;
 use ureq::tls::{ClientCert, RootCerts};
 
 use crate::error::Error;
-use crate::http::Client;
+use crate::http::{Client, Deadline, not_kubernetes};
 use crate::json::{self, Counted, JsonError};
-use crate::log::{Log, Request};
+use crate::log::Log;
 use nodes::{ListError, Node};
+use timestamp::Timestamp;
 use types::{GitVersion, Namespace};
 
 /// The form in which an answer is requested.
@@ -61,6 +63,9 @@ pub struct Access {
     pub(crate) identity: Option<ClientCert>,
 }
 
+/// A request has to fit into the buffer of the client, with the other headers.
+const MAX_TOKEN: usize = 14 << 10;
+
 /// A bearer token as the header it is sent in. It can be neither printed nor logged.
 pub(crate) struct Token(String);
 
@@ -72,7 +77,10 @@ impl Token {
             return Err("the token is empty");
         }
         if !token.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err("the token has characters that no token has");
+            return Err("the token contains invalid characters");
+        }
+        if token.len() > MAX_TOKEN {
+            return Err("the token is longer than 14 KiB");
         }
         Ok(Self(format!("Bearer {token}")))
     }
@@ -116,17 +124,12 @@ enum Backend {
 impl Api {
     /// A live API server. All requests share one deadline, `budget` from now.
     pub fn live(access: Access, budget: Duration, log: Log) -> Self {
-        let Access {
-            server,
-            roots,
-            token,
-            identity,
-        } = access;
-        let client = Client::cluster(roots, identity, budget, server.starts_with("https:"));
+        let https_only = access.server.starts_with("https:");
+        let deadline = Deadline::after(budget);
         let backend = Backend::Live {
-            client,
-            server,
-            token,
+            client: Client::cluster(access.roots, access.identity, deadline, https_only),
+            server: access.server,
+            token: access.token,
         };
         Self { backend, log }
     }
@@ -134,13 +137,19 @@ impl Api {
     /// A folder laid out as the API server is.
     pub fn recorded(folder: &Path, log: Log) -> Result<Self, Error> {
         if !folder.is_dir() {
-            return Err(Error::config(
-                format!("--recorded {}", folder.display()),
-                "not a folder",
-            ));
+            let origin = format!("--recorded {}", folder.display());
+            return Err(Error::config(origin, "not a folder"));
         }
         let backend = Backend::Recorded(folder.to_owned());
         Ok(Self { backend, log })
+    }
+
+    /// The URL of the API server; a recording has none.
+    pub(crate) fn server(&self) -> Option<&str> {
+        match &self.backend {
+            Backend::Live { server, .. } => Some(server),
+            Backend::Recorded(_) => None,
+        }
     }
 
     /// The version of the API server.
@@ -170,7 +179,7 @@ impl Api {
     fn node_list<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
         let path = "/api/v1/nodes?resourceVersion=0";
         let nodes = self.get(path, Form::Json, None, read_nodes)?;
-        nodes.ok_or_else(|| Error::answer(path, "a Table, which was not requested"))
+        nodes.ok_or_else(|| not_kubernetes(path, "a Table, which was not requested"))
     }
 
     /// The first of these DaemonSets that exists. A 403 is skipped, so that RBAC older than the table
@@ -186,7 +195,7 @@ impl Api {
                 Ok(true) => return Ok(Some(candidate)),
                 Ok(false) => {}
                 // RBAC knows the name or not: a 404 is an answer, a 403 is none.
-                Err(error @ Error::Status { status: 403, .. }) => refused = Some(error),
+                Err(error) if error.is_status(403) => refused = Some(error),
                 Err(error) => return Err(error),
             }
         }
@@ -196,9 +205,25 @@ impl Api {
     /// Whether this DaemonSet exists.
     pub fn has_daemonset(&self, daemonset: DaemonSetName) -> Result<bool, Error> {
         let path = format!("{}?resourceVersion=0", daemonset.path());
-        match self.object::<types::DaemonSet>(&path, Form::Metadata) {
-            Ok(_) => Ok(true),
-            Err(Error::Status { status: 404, .. }) => Ok(false),
+        let found = self.optional::<types::DaemonSet>(&path, Form::Metadata)?;
+        Ok(found.is_some())
+    }
+
+    /// When the responder's CronJob in this namespace was made. Unknown without a CronJob, and to
+    /// RBAC of an older release.
+    pub fn cron_job_created(&self, namespace: &str) -> Result<Option<Timestamp>, Error> {
+        let path = installation::cron_job_path(namespace) + "?resourceVersion=0";
+        match self.optional::<types::Object>(&path, Form::Metadata) {
+            Err(error) if error.is_status(403) => Ok(None),
+            found => Ok(found?.and_then(|object| object.metadata.creation_timestamp)),
+        }
+    }
+
+    /// Reads an object that may be missing.
+    fn optional<T: DeserializeOwned>(&self, path: &str, form: Form) -> Result<Option<T>, Error> {
+        match self.object(path, form) {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_status(404) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -236,13 +261,7 @@ impl Api {
             bytes = body.total();
             result
         });
-        self.log.request(&Request {
-            method: "GET",
-            path,
-            status,
-            bytes,
-            took: started.elapsed(),
-        });
+        self.log.request("GET", path, status, bytes, started);
         result
     }
 
@@ -250,7 +269,7 @@ impl Api {
         match &self.backend {
             Backend::Recorded(folder) => {
                 let file = recorded::open(folder, path, form == Form::Table);
-                match file.map_err(|e| Error::answer(path, format!("the recording: {e}")))? {
+                match file.map_err(|e| not_kubernetes(path, &format!("the recording: {e}")))? {
                     Some(file) => Ok(Answer {
                         status: 200,
                         body: Box::new(file),
@@ -284,7 +303,7 @@ impl Api {
             (JsonError::Io(error), Backend::Live { client, .. }) => {
                 client.body_failure(error).at(path)
             }
-            (error, _) => Error::answer(path, error.to_string()),
+            (error, _) => not_kubernetes(path, &error.to_string()),
         }
     }
 }
@@ -309,10 +328,7 @@ struct Answer {
 fn refused<T>(path: &str, status: u16, body: &mut dyn Read) -> Result<T, Error> {
     // If the connection breaks here, the next request reports it.
     let _ = io::copy(&mut body.take(MAX_REFUSAL), &mut io::sink());
-    Err(Error::Status {
-        path: path.to_owned(),
-        status,
-    })
+    Err(Error::status(path, status))
 }
 
 #[cfg(test)]
@@ -326,7 +342,8 @@ mod tests {
             header("abc.def-_~+/=\n").as_deref(),
             Ok("Bearer abc.def-_~+/=")
         );
-        for text in ["", " \n", "a b", "a\nb", "a\0b", "é"] {
+        let long = "a".repeat(MAX_TOKEN + 1);
+        for text in ["", " \n", "a b", "a\nb", "a\0b", "é", &long] {
             assert!(header(text).is_err(), "{text:?}");
         }
     }

@@ -1,33 +1,50 @@
 //! Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once.
 //!
-//! [`run()`] does what a command line says, and returns what came of it. The modules stand in the
-//! order in which data passes through them.
+//! The modules are listed in the order in which data passes through them.
 
+// The order of a run.
 mod run;
+// The previews, which send nothing.
+mod preview;
 
+// The command line, typed.
 mod args;
+// File, environment and flags, checked.
 mod config;
+// The cluster to read, and its facts.
+mod cluster;
+// The Kubernetes API, live or recorded.
 mod kube;
+// The report: facts, closed tables, payload, explanation.
 mod report;
-mod send;
+// The wait before sending.
 mod spread;
+// One POST, one verdict.
+mod send;
 
+// The other program: RKE2's configuration to the manifest.
 pub mod manifest;
 
+// Every way to fail, with its exit status.
 mod error;
+// TLS, proxies, timeouts and sizes.
 mod http;
+// JSON of a peer that is not trusted.
 mod json;
+// Lines on standard error.
 mod log;
+// YAML of a file that may hold anything.
 mod yaml;
 
-pub use error::Error;
+pub use error::{Error, ErrorKind};
 pub use log::Log;
 pub use run::{Outcome, run};
 
 /// What tests, fuzzers and examples call besides the program. Not an interface.
 #[doc(hidden)]
 pub mod internals {
-    pub use crate::args::{Cluster, HELP};
+    pub use crate::args::HELP;
+    pub use crate::cluster::{Cluster, Kubeconfig};
     pub use crate::config::env::Env;
     pub use crate::config::file::File;
     pub use crate::config::proxy::is_excepted;
@@ -45,7 +62,6 @@ pub mod internals {
     pub use crate::report::facts::{Facts, Tally};
     pub use crate::report::os::Os;
     pub use crate::report::payload::{FIELDS, Payload};
-    pub use crate::run::open;
     pub use crate::send::read_reply;
     pub use crate::spread::wait;
 

@@ -2,37 +2,36 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::Duration;
+use std::time::Instant;
 
-/// Where a report run says what it does.
+/// The log of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Log {
-    /// Whether every request gets a line of its own.
+    /// Whether every request is logged.
     pub verbose: bool,
 }
 
 impl Log {
-    /// One request, for `--verbose`: never a header, a body or a host.
-    pub(crate) fn request(self, request: &Request<'_>) {
-        if !self.verbose {
-            return;
+    /// Logs one request for `--verbose`: path and query, the HTTP status if there was an answer, and
+    /// the bytes of its body that were read. Never a header, a body or a host.
+    pub(crate) fn request(
+        self,
+        method: &str,
+        path: &str,
+        status: Option<u16>,
+        bytes: u64,
+        started: Instant,
+    ) {
+        if self.verbose {
+            let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+            let (path, ms) = (value(path), started.elapsed().as_millis());
+            write(&format!(
+                "level=debug method={method} path={path} status={status} bytes={bytes} ms={ms}"
+            ));
         }
-        let Request {
-            method,
-            path,
-            status,
-            bytes,
-            took,
-        } = request;
-        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        write(&format!(
-            "level=debug method={method} path={} status={status} bytes={bytes} ms={}",
-            value(path),
-            took.as_millis()
-        ));
     }
 
-    /// An event, with what is known of it.
+    /// Logs an event, with the fields that have a value.
     pub fn info(message: &str, fields: &[(&str, Option<&str>)]) {
         let mut line = format!("level=info msg={}", value(message));
         for (key, text) in fields {
@@ -43,26 +42,10 @@ impl Log {
         write(&line);
     }
 
-    /// The answer to a command line that is wrong, or that only a person types: no event, but a line
-    /// of the same log where it stands in a Job.
+    /// The answer to a person who typed a command: plain text on one line, and no event.
     pub fn answer(text: &str) {
-        write(&format!("metrics-responder: {}", words(text)));
+        write(&format!("metrics-responder: {}", plain(text)));
     }
-}
-
-/// What `--verbose` tells of one request.
-#[derive(Debug)]
-pub(crate) struct Request<'a> {
-    /// `GET` or `POST`.
-    pub(crate) method: &'static str,
-    /// Path and query.
-    pub(crate) path: &'a str,
-    /// The HTTP status, if there was an answer.
-    pub(crate) status: Option<u16>,
-    /// Bytes of the answer's body that were read.
-    pub(crate) bytes: u64,
-    /// Time from the request until the answer's body was read.
-    pub(crate) took: Duration,
 }
 
 /// A line that cannot be written is lost: a closed standard error is no reason to fail.
@@ -93,16 +76,9 @@ fn value(text: &str) -> String {
     quoted
 }
 
-/// Text for people that is logfmt nevertheless: words without values, and so without quotes.
-/// `--flag=x` stays, as a key and its value.
-fn words(text: &str) -> String {
-    let unfit = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
-    let text = text.replace('"', "'").replace(unfit, "?");
-    let word = |word: &str| match word.split_once('=') {
-        Some((key, value)) if !key.is_empty() => format!("{key}={}", value.replace('=', "%3D")),
-        _ => word.replace('=', "%3D"),
-    };
-    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+/// Replaces control characters, which could move a terminal's cursor or begin another line.
+pub(crate) fn plain(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 #[cfg(test)]
@@ -126,13 +102,12 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_made_of_bare_words() {
+    fn plain_text_stays_on_its_line() {
         for (text, written) in [
-            ("unexpected argument '--x=y'", "unexpected argument '--x=y'"),
-            ("--x=y=z = =a", "--x=y%3Dz %3D %3Da"),
-            ("a \"b\" \n\u{fffd}", "a 'b' ??"),
+            ("no file at /a=b \"c\"", "no file at /a=b \"c\""),
+            ("a\nb\r\u{1b}[31m\u{9b}c", "a?b??[31m?c"),
         ] {
-            assert_eq!(words(text), written);
+            assert_eq!(plain(text), written);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `metrics-responder`: tells what came of a run, by its exit status and in the log.
+//! `metrics-responder`: turns the outcome of a run into a line and an exit status.
 
 use std::process::ExitCode;
 
@@ -9,7 +9,7 @@ const EX_NOT_ACCEPTED: u8 = 3;
 
 fn main() -> ExitCode {
     let outcome = run(std::env::args_os().skip(1).collect());
-    tell(&outcome);
+    write_line(&outcome);
     ExitCode::from(exit_status(&outcome))
 }
 
@@ -17,65 +17,62 @@ fn exit_status(outcome: &Outcome) -> u8 {
     match outcome {
         Outcome::Accepted { .. }
         | Outcome::Disabled { .. }
-        | Outcome::Missed { strict: false, .. }
+        | Outcome::NotAccepted { strict: false, .. }
         | Outcome::Printed
-        | Outcome::Young { .. } => 0,
-        Outcome::Missed { strict: true, .. } => EX_NOT_ACCEPTED,
-        Outcome::Failed(error) | Outcome::Refused(error) | Outcome::Unprinted(error) => {
-            error.exit_status()
-        }
+        | Outcome::TooYoung { .. } => 0,
+        Outcome::NotAccepted { strict: true, .. } => EX_NOT_ACCEPTED,
+        Outcome::CommandFailed(error) | Outcome::RunFailed(error) => error.exit_status(),
     }
 }
 
-/// One line on standard error, or none where something was printed as asked. Events are all of level
-/// info: the status tells a failure, and a cluster that is offline or lacks a right does not fill
-/// its owner's alerts three times a day.
-fn tell(outcome: &Outcome) {
+/// Writes one line to standard error, or nothing if the requested output was printed. Everything
+/// is logged at level info; the exit status signals failure, so that a cluster that is offline or
+/// lacks a right does not fill its owner's alerts three times a day.
+fn write_line(outcome: &Outcome) {
     match outcome {
         Outcome::Accepted {
             through,
             without_cni,
             turn_off,
-        } => say(
+        } => Log::info(
             "the report was accepted",
             &[
-                ("without_cni_plugin", without_cni.as_deref()),
                 ("through", *through),
+                ("without_cni_plugin", without_cni.as_deref()),
                 ("turn_off", Some(turn_off)),
             ],
         ),
-        Outcome::Disabled { by } => say_one("reporting is disabled, nothing was sent", "by", by),
-        Outcome::Failed(error) => say_one("stopped, nothing was sent", "reason", error),
-        Outcome::Missed {
-            reason, through, ..
-        } => say(
+        Outcome::CommandFailed(error) => Log::answer(&error.to_string()),
+        Outcome::Disabled { by } => {
+            Log::info(
+                "reporting is disabled, nothing was sent",
+                &[("by", Some(by))],
+            );
+        }
+        Outcome::NotAccepted {
+            through, reason, ..
+        } => Log::info(
             "no report was accepted, the next run tries again",
-            &[("reason", Some(reason)), ("through", *through)],
+            &[("through", *through), ("reason", Some(reason))],
         ),
         Outcome::Printed => {}
-        Outcome::Refused(error) => Log::answer(&error.to_string()),
-        Outcome::Unprinted(error) => say_one("there is no report to print", "reason", error),
-        Outcome::Young {
-            begins,
+        Outcome::RunFailed(error) => {
+            let reason = error.to_string();
+            Log::info("stopped, nothing was sent", &[("reason", Some(&reason))]);
+        }
+        Outcome::TooYoung {
+            begins_in,
             by,
-            send_at_once,
+            end_grace_period,
             turn_off,
-        } => say(
-            "the cluster is too young to report, nothing was sent",
+        } => Log::info(
+            "still within the gracePeriod, nothing was sent",
             &[
-                ("begins", Some(begins)),
+                ("begins_in", Some(begins_in)),
                 ("by", Some(by)),
-                ("send_at_once", Some(send_at_once)),
+                ("end_grace_period", Some(end_grace_period)),
                 ("turn_off", Some(turn_off)),
             ],
         ),
     }
-}
-
-fn say_one(message: &str, key: &str, value: &dyn ToString) {
-    say(message, &[(key, Some(&value.to_string()))]);
-}
-
-fn say(message: &str, fields: &[(&str, Option<&str>)]) {
-    Log::info(message, fields);
 }

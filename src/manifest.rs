@@ -128,8 +128,8 @@ pub fn patch(manifest: &str, config: &Rke2Config, image: Option<&str>) -> Result
     Ok(text)
 }
 
-fn broken(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::config("the built-in manifest", source)
+fn broken(reason: impl std::fmt::Display) -> Error {
+    Error::config("the built-in manifest", reason)
 }
 
 fn header(enabled: bool) -> String {

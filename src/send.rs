@@ -6,11 +6,12 @@ use std::time::Instant;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use ureq::tls::RootCerts;
 
 use crate::config::Target;
-use crate::http::{Client, Failure, Kind, Response};
+use crate::http::{Client, Deadline, Failure, Kind, Response};
 use crate::json::{self, Counted, JsonError};
-use crate::log::{Log, Request};
+use crate::log::Log;
 
 /// An upgrade-responder answers with an entry for each version; some hundred versions exceed 64
 /// KiB.
@@ -18,23 +19,22 @@ const MAX_REPLY: u64 = 1 << 20;
 
 /// Posts the report; the error says why it was not accepted. There is no second attempt: the
 /// endpoint counts reports, and the next run is the retry.
-pub(crate) fn post(target: &Target, report: &[u8], log: Log) -> Result<(), Cow<'static, str>> {
+pub(crate) fn post(
+    target: &Target,
+    roots: &[RootCerts],
+    report: &[u8],
+    log: Log,
+) -> Result<(), Cow<'static, str>> {
     let started = Instant::now();
     let (mut status, mut bytes) = (None, 0);
-    let verdict = match connect_and_post(target, report) {
+    let verdict = match connect_and_post(target, roots, report) {
         Ok((client, response)) => {
             status = Some(response.status());
             judge(&client, response, &mut bytes)
         }
         Err(failure) => Err(failure.reason),
     };
-    log.request(&Request {
-        method: "POST",
-        path: target.endpoint.path(),
-        status,
-        bytes,
-        took: started.elapsed(),
-    });
+    log.request("POST", target.endpoint.path(), status, bytes, started);
     verdict
 }
 
@@ -60,23 +60,25 @@ fn judge(client: &Client, response: Response, bytes: &mut u64) -> Result<(), Cow
 /// ureq takes either the public roots or a list of its own, so the roots of `caFile` are tried
 /// first, and the public ones on a second connection. Nothing is sent on a connection that is not
 /// trusted.
-fn connect_and_post(target: &Target, report: &[u8]) -> Result<(Client, Response), Failure> {
+fn connect_and_post(
+    target: &Target,
+    roots: &[RootCerts],
+    report: &[u8],
+) -> Result<(Client, Response), Failure> {
     let url = target.endpoint.to_string();
-    let mut left = target.timeout;
+    let deadline = Deadline::after(target.timeout);
     let mut refused = Failure::unknown_issuer();
-    for roots in &target.roots {
-        let started = Instant::now();
+    for roots in roots {
         let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
-        let client = Client::endpoint(roots.clone(), proxy, left);
+        let client = Client::endpoint(roots.clone(), proxy, deadline);
         match client.post(&url, report) {
             Ok(response) => return Ok((client, response)),
-            // Of two reasons, that of the roots which do know the certificate's authority.
-            Err(e) if e.kind == Kind::Certificate || e.kind == refused.kind => refused = e,
+            // Keep the reason of the roots that do know the certificate's authority.
+            Err(e) if matches!(e.kind, Kind::Algorithm | Kind::Certificate) => refused = e,
             Err(e) if e.kind == Kind::UnknownIssuer => {}
-            // Any other failure would be the same with the next roots.
+            // The next roots would not change any other failure.
             Err(e) => return Err(e),
         }
-        left = left.saturating_sub(started.elapsed());
     }
     Err(refused)
 }

@@ -12,9 +12,10 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use metrics_responder::internals::{
-    DEFAULT_ENDPOINT, FIELDS, HELP, META, PRIMARY, opt_out_command,
+    DEFAULT_ENDPOINT, FIELDS, HELP, META, PRIMARY, opt_out_command, wait,
 };
 use serde_json::Value;
 use support::api;
@@ -22,16 +23,25 @@ use support::run::{Pod, bare};
 use support::server::Server;
 use support::{cluster, expected, files};
 
+const CHANGELOG: &str = ".github/CHANGELOG.md";
 const CONTRIBUTING: &str = ".github/CONTRIBUTING.md";
-const DEPLOY: &str = "deploy/README.md";
-const DOCUMENTS: [&str; 6] = [
-    "README.md",
-    DEPLOY,
-    "deploy/receiver/README.md",
-    CONTRIBUTING,
-    ".github/CHANGELOG.md",
-    ".github/SECURITY.md",
-];
+const INSTALL: &str = "deploy/docs/install.md";
+const README: &str = "README.md";
+const RKE2: &str = "deploy/docs/rke2.md";
+const SECURITY: &str = "deploy/docs/security.md";
+const SETTINGS: &str = "deploy/docs/settings.md";
+
+/// The README and every page below `deploy` and `.github`.
+fn documents() -> Vec<String> {
+    let pages = ["deploy", ".github"].into_iter().flat_map(|folder| {
+        let files = files(&root(folder)).into_iter();
+        let pages = files.filter(|file| file.extension().is_some_and(|e| e == "md"));
+        pages.map(move |page| format!("{folder}/{}", page.display()))
+    });
+    let pages: Vec<_> = pages.collect();
+    assert!(pages.len() > 10, "{pages:?}");
+    [README.to_owned()].into_iter().chain(pages).collect()
+}
 
 fn root(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(file)
@@ -50,6 +60,36 @@ fn blocks(document: &str) -> Vec<String> {
         .collect()
 }
 
+/// The part of a document below a heading, up to the next one of its level.
+fn section(document: &str, heading: &str) -> String {
+    let text = read(document);
+    let level = heading.split(' ').next().unwrap();
+    let (_, below) = text
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("{document}: {heading}"));
+    let end = below.find(&format!("\n{level} ")).unwrap_or(below.len());
+    below[..end].to_owned()
+}
+
+/// A document without its fenced blocks.
+fn prose(document: &str) -> String {
+    let text = read(document);
+    let mut fence = None;
+    let mut outside = |line: &str| {
+        let marks = line.trim_start();
+        let marks = &marks[..marks.len() - marks.trim_start_matches('`').len()];
+        match fence.clone() {
+            None if marks.len() >= 3 => fence = Some(marks.to_owned()),
+            Some(open) if marks == open => fence = None,
+            None => return true,
+            Some(_) => {}
+        }
+        false
+    };
+    let lines = text.lines().filter(|line| outside(line));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 /// The words between backquotes that `choose` takes.
 fn quoted(document: &str, choose: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let words = document.split('`').skip(1).step_by(2);
@@ -57,36 +97,89 @@ fn quoted(document: &str, choose: impl Fn(&str) -> bool) -> BTreeSet<String> {
 }
 
 #[test]
+fn the_first_screen_of_the_readme_says_that_it_is_on_and_how_it_is_turned_off() {
+    let readme = read(README);
+    let first: Vec<_> = readme.lines().take(10).collect();
+    assert!(
+        first
+            .iter()
+            .any(|l| l.starts_with("**It is on by default.**"))
+    );
+    assert!(first.contains(&opt_out_command("kube-system").as_str()));
+}
+
+/// Answers for whoever did not ask for telemetry; each is one sentence or more of the README.
+#[test]
+fn the_readme_says_who_gets_it_what_it_needs_and_what_is_lost_without_it() {
+    let host = DEFAULT_ENDPOINT.strip_prefix("https://").unwrap();
+    let host = host.split('/').next().unwrap();
+    let sent = section(README, "## What is sent");
+    assert!(sent.contains(DEFAULT_ENDPOINT));
+    let readme = prose(README)
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ");
+    for promise in [
+        "Nothing in the cluster depends on the reports, and whoever turns them off loses nothing.",
+        "RKE2 bundles another sender from 1.37 on, `rke2-security-responder`. This opt-out does not stop that one: \
+         `disable: [rke2-security-responder]` in RKE2's config.yaml does, with a restart of each server.",
+        &format!("A firewall has to let through DNS, and TCP port 443 to `{host}`."),
+        &format!("The default endpoint, `{host}`, is for the maintainers of RKE2 to run."),
+        "[private report](https://github.com/rancher/rke2-metrics-responder/security/advisories/new)",
+        "The ServiceAccount can get the namespace `kube-system`, list nodes, get DaemonSets that have a name of the \
+         CNI table, and get its own CronJob.",
+        "No report is sent in the first 24 hours (`gracePeriod` in the manifest). They count from the creation of the \
+         cluster or of the CronJob, whichever is later.",
+        "[Contributing](.github/CONTRIBUTING.md)",
+    ] {
+        assert!(readme.contains(promise), "{promise}");
+    }
+}
+
+#[test]
 fn the_first_command_of_the_readme_prints_the_payload_it_shows() {
-    let readme = read("README.md");
+    let readme = read(README);
     let blocks = blocks(&readme);
-    let mut commands = blocks[0].lines();
+    let first = blocks.iter().position(|block| block.starts_with("$ "));
+    let first = first.unwrap();
+    let mut commands = blocks[first].lines();
     let arguments = commands
         .next()
         .unwrap()
         .strip_prefix("$ cargo run --release -- ")
         .unwrap();
     let run = bare(&arguments.split(' ').collect::<Vec<_>>());
-    assert_eq!(run.stdout, blocks[1], "{run:?}");
+    assert_eq!(run.stdout, blocks[first + 1], "{run:?}");
     assert_eq!(commands.next(), Some("$ cargo test"));
     assert!(read(".ci/run").contains("\ncargo test"));
 }
 
 #[test]
-fn the_readme_has_the_text_of_help() {
-    assert!(blocks(&read("README.md")).contains(&HELP.to_owned()));
+fn the_settings_have_the_text_of_help() {
+    assert!(blocks(&read(SETTINGS)).contains(&HELP.to_owned()));
     assert_eq!(bare(&["--help"]).stdout, HELP);
 }
 
+/// The log of an installation, which has a spread.
 #[test]
 fn the_log_lines_of_the_readme_are_those_of_the_program() {
     let pod = Pod::new();
     let api = api::serve(pod.authority.server(), &cluster("rke2-canal-ha"));
     let endpoint = Server::accepting(Some(pod.authority.server()));
-    let accepted = pod.api(api.port).endpoint(&endpoint.https()).run();
-    let blocks = blocks(&read("README.md"));
-    let whole = format!("{}{}", accepted.stdout, accepted.stderr);
-    assert!(blocks.contains(&whole), "{accepted:?}");
+    let pod = pod.api(api.port).endpoint(&endpoint.https());
+    let accepted = pod.env("METRICS_RESPONDER_SPREAD", "10ms").run();
+    let report: Value = serde_json::from_str(&accepted.stdout).unwrap();
+    let uuid = report["extraTagInfo"]["clusteruuid"].as_str().unwrap();
+    let uuid = uuid.parse().unwrap();
+    let spread = |window| wait(&uuid, window).as_millis();
+    // The manifest's spread is too long for a test.
+    assert_eq!(spread(Duration::from_secs(600)), (8 * 60 + 17) * 1000 + 342);
+    let short = format!("wait={}ms ", spread(Duration::from_millis(10)));
+    assert!(accepted.stderr.contains(&short), "{accepted:?}");
+    let whole =
+        format!("{}{}", accepted.stdout, accepted.stderr).replace(&short, "wait=8m17s342ms ");
+    let blocks = blocks(&read(README));
+    assert!(blocks.contains(&whole), "{whole}");
 
     let pod = Pod::new();
     let api = api::serve(pod.authority.server(), &cluster("rke2-canal-ha"));
@@ -99,18 +192,64 @@ fn the_log_lines_of_the_readme_are_those_of_the_program() {
 }
 
 #[test]
-fn every_variable_of_the_readme_is_in_help_and_the_other_way_round() {
-    let readme = read("README.md");
-    let table = readme.split("### Configuration").nth(1).unwrap();
+fn every_variable_of_the_settings_is_in_help_and_the_other_way_round() {
+    let table = section(SETTINGS, "## Configuration");
     let is_variable = |word: &str| word.starts_with("METRICS_RESPONDER_") && !word.contains('=');
-    let in_readme = quoted(table, is_variable);
+    let documented = quoted(&table, is_variable);
     let in_help: BTreeSet<_> = HELP
         .split_whitespace()
         .filter(|w| is_variable(w))
         .map(ToOwned::to_owned)
         .collect();
-    assert_eq!(in_readme, in_help);
+    assert_eq!(documented, in_help);
     assert!(HELP.contains(DEFAULT_ENDPOINT));
+}
+
+/// A page of more words is two pages. The changelog grows with each release.
+#[test]
+fn no_page_is_too_long_to_read() {
+    let words = |text: &str| text.split_whitespace().count();
+    for document in documents().iter().filter(|page| *page != CHANGELOG) {
+        let text = read(document);
+        let folded = text.split("<details>").skip(1);
+        let folded = folded.map(|part| words(part.split("</details>").next().unwrap()));
+        let (limit, folded) = match document.as_str() {
+            README => (1_000, folded.sum()),
+            _ => (1_800, 0),
+        };
+        assert!(words(&text) - folded <= limit, "{document}");
+    }
+}
+
+/// Such a sentence has a clause for a subject, and is read twice.
+#[test]
+fn no_sentence_of_a_document_begins_with_a_clause() {
+    for document in documents() {
+        let prose = prose(&document);
+        let paragraphs = prose.split("\n\n").filter(|part| !part.starts_with('#'));
+        for paragraph in paragraphs {
+            let text = paragraph.replace("\n- ", ". ");
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for sentence in text.split(['.', ':', '?', '|']).map(str::trim_start) {
+                let clause = ["What ", "Where ", "Whether "];
+                let clause = clause.iter().any(|word| sentence.starts_with(word));
+                assert!(!clause, "{document}: {sentence}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_release_of_the_changelog_has_its_date() {
+    let changelog = read(CHANGELOG);
+    let releases = changelog.lines().filter_map(|l| l.strip_prefix("## ["));
+    let releases: Vec<_> = releases.filter(|l| *l != "Unreleased]").collect();
+    assert!(releases[0].starts_with(&format!("{}] - ", env!("CARGO_PKG_VERSION"))));
+    for release in releases {
+        let (_, date) = release.split_once("] - ").expect(release);
+        let shape: String = date.replace(|c: char| c.is_ascii_digit(), "0");
+        assert_eq!(shape, "0000-00-00", "{release}");
+    }
 }
 
 #[test]
@@ -128,8 +267,8 @@ fn the_list_of_files_is_whole() {
 /// Every path of the repository that a document names, in prose or in a command.
 #[test]
 fn every_path_of_a_document_exists() {
-    for document in DOCUMENTS {
-        let text = read(document);
+    for document in documents() {
+        let text = read(&document);
         let words = text.split(|c: char| c.is_whitespace() || "`'\"()|,;:#".contains(c));
         for word in words.map(|word| word.trim_end_matches('.')) {
             let inside = ["deploy/", "src/", "tests/", "testdata/", ".github/", ".ci/"];
@@ -145,9 +284,9 @@ fn every_path_of_a_document_exists() {
 
 #[test]
 fn every_link_of_a_document_leads_somewhere() {
-    for document in DOCUMENTS {
-        let text = read(document);
-        let folder = Path::new(document).parent().unwrap();
+    for document in documents() {
+        let text = prose(&document);
+        let folder = Path::new(&document).parent().unwrap();
         for link in text
             .split("](")
             .skip(1)
@@ -158,7 +297,7 @@ fn every_link_of_a_document_leads_somewhere() {
             }
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let target = if file.is_empty() {
-                document.into()
+                PathBuf::from(&document)
             } else {
                 folder.join(file)
             };
@@ -168,7 +307,7 @@ fn every_link_of_a_document_leads_somewhere() {
                 "{document}: {link}"
             );
             let anchors = || {
-                read(target)
+                prose(target)
                     .lines()
                     .filter(|l| l.starts_with('#'))
                     .map(slug)
@@ -202,8 +341,11 @@ fn every_recipe_that_a_document_names_exists() {
         })
         .map(|line| line.split([' ', ':']).next().unwrap().to_owned())
         .collect();
-    for document in DOCUMENTS.into_iter().chain(["src/report/cni.rs"]) {
-        for command in quoted(&read(document), |w| w.starts_with("just ")) {
+    for document in documents()
+        .into_iter()
+        .chain(["src/report/cni.rs".to_owned()])
+    {
+        for command in quoted(&read(&document), |w| w.starts_with("just ")) {
             let recipe = command.split(' ').nth(1).unwrap();
             assert!(recipes.contains(recipe), "{document}: {command}");
         }
@@ -246,21 +388,20 @@ fn keys(map: &serde_json::Map<String, Value>) -> BTreeSet<&String> {
 
 #[test]
 fn the_readme_describes_the_fields_of_the_payload() {
-    let readme = read("README.md");
-    let table = readme
-        .split("| field |")
-        .nth(1)
-        .unwrap()
-        .split("\n\n")
-        .next()
-        .unwrap();
-    let listed: Vec<_> = table
-        .lines()
-        .skip(2)
+    let readme = section(README, "## What is sent");
+    let table = readme.split("| field |").nth(1).unwrap();
+    let table = table.split("\n\n").next().unwrap();
+    let rows: Vec<_> = table.lines().skip(2).collect();
+    let listed: Vec<_> = rows
+        .iter()
         .map(|row| row.split('`').nth(1).unwrap())
         .collect();
     let fields: Vec<_> = FIELDS.iter().map(|field| field.key).collect();
     assert_eq!(listed, fields);
+    for row in rows {
+        let purpose = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
+        assert!((10..=60).contains(&purpose.len()), "{row}");
+    }
 }
 
 /// Every image, file and tag of ours in a document is of this version.
@@ -272,11 +413,14 @@ fn the_documents_name_this_version() {
         "tags/v",
         "branch v",
         "download v",
+        "download/v",
         "tag=v",
         "tag `v",
         "  - version: ",
     ];
-    let documents = read("deploy/README.md") + &read(".github/SECURITY.md");
+    let pages = documents();
+    let pages = pages.iter().filter(|page| *page != CHANGELOG);
+    let documents: String = pages.map(|page| read(page)).collect();
     let after = ours
         .iter()
         .flat_map(|before| documents.split(before).skip(1));
@@ -290,42 +434,54 @@ fn the_documents_name_this_version() {
     }
 }
 
-/// Every request of the README's table is one that the program makes, and the other way round.
+/// Every request of the table is one that the program makes, and the other way round; and the text
+/// has their number in both kinds of clusters.
 #[test]
-fn the_requests_of_the_readme_are_those_of_the_program() {
-    let readme = read("README.md");
-    let table = readme.split("### What a run does").nth(1).unwrap();
-    let table = table.split("\n\nAll GETs").next().unwrap();
-    let listed = quoted(table, |w| w.starts_with("GET /"));
-    let pod = Pod::new();
-    let api = api::serve(pod.authority.server(), &cluster("k3s-embedded-flannel"));
-    let endpoint = Server::accepting(Some(pod.authority.server()));
-    assert_eq!(
-        pod.api(api.port).endpoint(&endpoint.https()).run().code,
-        Some(0)
-    );
-    let general = |target: &str| {
-        let daemonset = target.strip_prefix("/apis/apps/v1/namespaces/");
-        match daemonset.and_then(|rest| rest.split_once('?')) {
-            Some((_, query)) => {
-                format!("/apis/apps/v1/namespaces/NAMESPACE/daemonsets/NAME?{query}")
-            }
-            None => target.to_owned(),
-        }
+fn the_requests_of_a_run_are_those_of_the_program() {
+    let text = section(CONTRIBUTING, "## A run");
+    let listed = quoted(&text, |w| w.starts_with("GET /"));
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let requests = |recorded: &str| -> Vec<String> {
+        let pod = Pod::new();
+        let api = api::serve(pod.authority.server(), &cluster(recorded));
+        let endpoint = Server::accepting(Some(pod.authority.server()));
+        let pod = pod.api(api.port).endpoint(&endpoint.https());
+        let run = pod.env("METRICS_RESPONDER_GRACE_PERIOD", "24h").run();
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert_eq!(endpoint.seen().len(), 1);
+        api.seen().iter().map(|r| general(&r.target)).collect()
     };
-    let made = api
-        .seen()
-        .iter()
-        .map(|r| format!("GET {}", general(&r.target)))
-        .collect();
-    assert_eq!(listed, made);
+    let (canal, k3s) = (requests("rke2-canal-ha"), requests("k3s-embedded-flannel"));
+    assert_eq!(listed, k3s.iter().cloned().collect());
+    // The report's own is one more.
+    let (in_canal, in_k3s) = (canal.len() + 1, k3s.len() + 1);
+    let sentence = format!(
+        "a run makes {in_canal} requests in a Canal cluster, and {in_k3s} in a default K3s"
+    );
+    assert!(text.contains(&sentence), "{sentence}");
+}
+
+/// A request with words in place of namespaces, and of a DaemonSet's name.
+fn general(target: &str) -> String {
+    let parts = target.split_once("/namespaces/");
+    let inside = parts.and_then(|(api, rest)| Some((api, rest.split_once('/')?)));
+    let target = match inside {
+        Some((api, (_, rest))) => match rest.strip_prefix("daemonsets/") {
+            Some(name) => {
+                let query = name.split_once('?').unwrap().1;
+                format!("{api}/namespaces/NAMESPACE/daemonsets/NAME?{query}")
+            }
+            None => format!("{api}/namespaces/NAMESPACE/{rest}"),
+        },
+        None => target.to_owned(),
+    };
+    format!("GET {target}")
 }
 
 #[test]
 fn every_proof_of_the_threat_model_exists() {
-    let document = read(DEPLOY);
-    let section = document.split("\n## Who could attack it").nth(1).unwrap();
-    let rows = section.split("\n\n").nth(2).unwrap().lines().skip(2);
+    let section = section(SECURITY, "## Who could attack it, and what stops them");
+    let rows = section.split("\n\n").nth(1).unwrap().lines().skip(2);
     let proofs = rows.flat_map(|row| quoted(row.rsplit('|').nth(1).unwrap(), |_| true));
     let sources = sources();
     for proof in proofs {
@@ -356,15 +512,13 @@ fn sources() -> String {
 /// A name with blanks is a row of a table, one with underscores a test, one with slashes a file.
 #[test]
 fn every_keeper_of_the_decision_record_exists() {
-    let document = read(DEPLOY);
-    let section = document.split("\n## The decision record").nth(1).unwrap();
+    let section = section(RKE2, "## The decision record");
+    let table = section.split("\n\n| the record says |").nth(1).unwrap();
     let unit = read("src/config.rs");
     let sources = sources() + &unit;
-    for row in section
-        .lines()
-        .filter(|line| line.starts_with("| "))
-        .skip(1)
-    {
+    let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| ")).collect();
+    assert!(rows.len() > 9, "{rows:?}");
+    for row in rows {
         let keepers = row.rsplit('|').nth(1).unwrap();
         for keeper in quoted(keepers, |w| {
             w.contains('_') || w.contains(' ') || w.contains('/')
@@ -384,7 +538,12 @@ fn every_keeper_of_the_decision_record_exists() {
 #[test]
 fn the_opt_out_is_the_same_line_everywhere() {
     let line = opt_out_command("kube-system");
-    for document in ["README.md", DEPLOY] {
+    for document in [
+        README,
+        "deploy/README.md",
+        "deploy/docs/privacy.md",
+        "deploy/docs/turn-off.md",
+    ] {
         assert!(
             blocks(&read(document)).contains(&format!("{line}\n")),
             "{document}"
@@ -401,11 +560,12 @@ fn the_opt_out_is_the_same_line_everywhere() {
     let notes =
         read("deploy/chart/templates/NOTES.txt").replace("{{ .Release.Namespace }}", "kube-system");
     assert!(notes.lines().any(|l| l.trim() == line));
-    let receiver = read("deploy/receiver/README.md");
-    assert!(receiver.lines().any(|l| l.trim() == line));
+    for document in ["deploy/receiver/data.md", RKE2] {
+        assert!(read(document).lines().any(|l| l.trim() == line));
+    }
     // No other line makes the ConfigMap for this.
-    for document in DOCUMENTS {
-        for other in read(document)
+    for document in documents() {
+        for other in read(&document)
             .lines()
             .filter(|l| l.contains("METRICS_RESPONDER_ENABLED=false"))
         {
@@ -422,8 +582,8 @@ fn the_opt_out_is_the_same_line_everywhere() {
 /// A manifest that is redirected into the live folder would be empty while it is written.
 #[test]
 fn no_document_redirects_into_a_live_manifest() {
-    for document in DOCUMENTS {
-        for line in read(document).lines() {
+    for document in documents() {
+        for line in read(&document).lines() {
             let redirected = line
                 .split('>')
                 .skip(1)
@@ -438,7 +598,7 @@ fn the_drop_ins_are_those_of_the_document() {
     for unit in ["rke2-server", "k3s"] {
         let file = format!("deploy/systemd/{unit}.conf");
         let install = format!("{file} /etc/systemd/system/{unit}.service.d/metrics-responder.conf");
-        assert!(read(DEPLOY).contains(&install), "{unit}");
+        assert!(read(INSTALL).contains(&install), "{unit}");
         assert!(
             read(&file).contains(&install["deploy/systemd/".len()..]),
             "{unit}"

@@ -1,4 +1,4 @@
-//! `--explain`, which shows the admin what is sent and what becomes of it.
+//! `--explain`, which tells an admin whether the cluster reports, what, where and when.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,14 +9,17 @@
 
 mod support;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use metrics_responder::internals::{FIELDS, PRIMARY, opt_out_command};
-use serde_json::Value;
+use metrics_responder::internals::{FIELDS, MANIFEST, PRIMARY, opt_out_command};
+use serde::Deserialize;
+use serde_json::{Value, json};
 use support::api::{self, Handled};
-use support::run::{Pod, bare_with, scene};
-use support::server::Server;
-use support::{cluster, clusters, expected};
+use support::run::{Pod, Run, bare_with, scene};
+use support::server::{Server, closed_port};
+use support::{Folder, cluster, clusters, expected};
 
 fn explain(recording: &Path, env: &[(&str, &str)]) -> String {
     let run = bare_with(
@@ -27,8 +30,12 @@ fn explain(recording: &Path, env: &[(&str, &str)]) -> String {
     run.stdout
 }
 
+fn first_line(page: &str) -> &str {
+    page.lines().next().unwrap()
+}
+
 #[test]
-fn the_explanation_has_every_value_of_the_report_and_fits_100_columns() {
+fn the_explanation_has_every_value_of_the_report() {
     for path in clusters() {
         let text = explain(&path, &[("METRICS_RESPONDER_SPREAD", "10m")]);
         let report: Value = serde_json::from_str(&expected(&path)).unwrap();
@@ -51,12 +58,12 @@ fn the_explanation_has_every_value_of_the_report_and_fits_100_columns() {
                 "{text}"
             );
         }
-        // A command is not wrapped, so that it can be pasted.
-        let prose = |line: &&str| !line.contains("kubectl ");
-        assert!(
-            text.lines().filter(prose).all(|line| line.len() <= 100),
-            "{text}"
-        );
+        for field in FIELDS {
+            assert!(
+                text.lines().any(|line| line.trim() == field.purpose),
+                "{text}"
+            );
+        }
         assert!(!text.contains("acme-canary"));
     }
 }
@@ -70,15 +77,17 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
         ),
         ("METRICS_RESPONDER_SPREAD", "10m"),
         ("METRICS_RESPONDER_ENABLED", "true"),
+        ("HTTPS_PROXY", "http://user:secret@proxy.example:3128"),
     ];
     let text = explain(&cluster("kind"), &env);
-    let off = format!("\nOff    {}\n", opt_out_command("kube-system"));
+    let off = format!("\nOff        {}\n", opt_out_command("kube-system"));
     for expected in [
-        "Where  POST https://receiver.example/v1 (as configured)\n",
+        "Reporting  on\nWhy        METRICS_RESPONDER_ENABLED\n",
+        "Where      POST https://receiver.example/v1 (as configured)\n",
+        "Proxy      proxy.example:3128 (HTTPS_PROXY)\n",
         "its UUID modulo the spread of 10m\n",
-        "Why    reporting is on: METRICS_RESPONDER_ENABLED\n",
         &off,
-        "Now    nothing was sent\n",
+        "Now        nothing was sent\n",
         concat!(
             "\nUser-Agent: rke2-metrics-responder/",
             env!("CARGO_PKG_VERSION"),
@@ -93,26 +102,27 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
     for expected in [
         "checkupgrade (the default)\n",
         "(no spread is set)\n",
-        "by default, nothing turns it off\n",
+        "Why        by default, nothing turns it off\n",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
 }
 
 #[test]
-fn from_outside_it_says_whose_settings_these_are() {
-    let outside = "But    these are the settings of this machine.";
-    assert!(explain(&cluster("kind"), &[]).contains(outside));
+fn the_page_says_whose_settings_these_are() {
+    let nobody = "\nSettings   nobody's: a recording has none, so these are of this process\n";
+    assert!(explain(&cluster("kind"), &[]).contains(nobody));
     let (pod, ..) = scene("kind");
     let inside = pod.args(["--explain"]).run();
     assert!(
-        inside.code == Some(0) && !inside.stdout.contains("\nBut "),
+        inside.stdout.contains("\nSettings   of this pod\n"),
         "{inside:?}"
     );
+    assert_eq!(first_line(&inside.stdout), "Reporting  on", "{inside:?}");
 }
 
 #[test]
-fn a_cni_that_cannot_be_read_is_told_once_and_fits_100_columns() {
+fn a_cni_that_cannot_be_read_is_reported_once() {
     let pod = Pod::new();
     let api = api::serve_with(
         pod.authority.server(),
@@ -128,41 +138,462 @@ fn a_cni_that_cannot_be_read_is_told_once_and_fits_100_columns() {
     let pod = pod.api(api.port);
     let run = pod.args(["--explain"]).run();
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
-    let words: Vec<_> = run.stdout.split_whitespace().collect();
-    let text = words.join(" ");
     let reason = format!(
-        "not known: GET {}?resourceVersion=0: status 403, the ServiceAccount may not read this",
+        "not known: GET {}?resourceVersion=0: status 403, this credential may not read it",
         PRIMARY.last().unwrap().daemonset.path()
     );
-    assert_eq!(text.matches(&reason).count(), 1, "{text}");
-    assert_eq!(text.matches("status 403").count(), 1, "{text}");
     let rows: Vec<_> = run.stdout.lines().collect();
-    let cni = rows
-        .iter()
-        .position(|row| row.starts_with("cni-plugin         omitted, not known"))
-        .unwrap();
-    assert!(
-        rows[cni + 2].trim().starts_with("not known: "),
-        "{}",
-        rows[cni + 2]
-    );
-    let prose = |row: &&str| !row.contains("kubectl ");
-    assert!(
-        rows.into_iter().filter(prose).all(|row| row.len() <= 100),
-        "{}",
-        run.stdout
-    );
+    let is_cni = |row: &&str| row.starts_with("cni-plugin         omitted, not known");
+    let cni = rows.iter().position(is_cni).unwrap();
+    assert_eq!(rows[cni + 2].trim(), reason);
+    assert_eq!(run.stdout.matches("status 403").count(), 1, "{run:?}");
 }
 
 #[test]
 fn the_explanation_sends_nothing() {
-    let pod = Pod::new();
-    let api = api::serve(pod.authority.server(), &cluster("kind"));
-    let endpoint = Server::accepting(Some(pod.authority.server()));
-    let run = pod
-        .api(api.port)
-        .endpoint(&endpoint.https())
-        .args(["--explain"])
-        .run();
+    let (pod, _, endpoint) = scene("kind");
+    let run = pod.args(["--explain"]).run();
     assert_eq!((run.code, endpoint.connections()), (Some(0), 0), "{run:?}");
+}
+
+const CRON_JOB: &str = "/apis/batch/v1/namespaces/kube-system/cronjobs/rke2-metrics-responder";
+const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/rke2-metrics-responder";
+const OVERRIDE: &str = "/api/v1/namespaces/kube-system/configmaps/rke2-metrics-responder-override";
+
+/// A cluster with the objects of the manifest, read from an admin's machine.
+struct Installed {
+    objects: Vec<(String, Value)>,
+    refused: Vec<(&'static str, u16)>,
+    folder: Folder,
+    env: Vec<(&'static str, String)>,
+    args: Vec<String>,
+}
+
+impl Installed {
+    /// The manifest, in an old cluster.
+    fn new() -> Self {
+        let of_kind = |kind: &str| {
+            let documents = serde_yaml::Deserializer::from_str(MANIFEST);
+            let mut objects = documents.map(|document| Value::deserialize(document).unwrap());
+            objects.find(|object| object["kind"] == kind).unwrap()
+        };
+        let objects = [(CRON_JOB, "CronJob"), (CONFIG_MAP, "ConfigMap")];
+        Self {
+            objects: objects
+                .map(|(path, kind)| (path.to_owned(), of_kind(kind)))
+                .into(),
+            refused: Vec::new(),
+            folder: Folder::new(),
+            env: Vec::new(),
+            args: Vec::new(),
+        }
+        .change(CRON_JOB, |cron_job| {
+            cron_job["metadata"]["creationTimestamp"] = ago(48);
+        })
+    }
+
+    fn nothing() -> Self {
+        Self {
+            objects: Vec::new(),
+            ..Self::new()
+        }
+    }
+
+    fn change(mut self, path: &str, change: impl FnOnce(&mut Value)) -> Self {
+        let found = self.objects.iter_mut().find(|(own, _)| own == path);
+        change(&mut found.unwrap().1);
+        self
+    }
+
+    fn cron_job(self, pointer: &str, value: Value) -> Self {
+        self.change(CRON_JOB, |object| {
+            let (parent, key) = pointer.rsplit_once('/').unwrap();
+            object.pointer_mut(parent).unwrap()[key] = value;
+        })
+    }
+
+    fn file(self, text: &str) -> Self {
+        self.change(CONFIG_MAP, |object| {
+            object["data"]["config.yaml"] = text.into();
+        })
+    }
+
+    fn overridden(mut self, data: &Value) -> Self {
+        self.objects.push((
+            OVERRIDE.to_owned(),
+            json!({"kind": "ConfigMap", "data": data}),
+        ));
+        self
+    }
+
+    fn refuses(mut self, path: &'static str) -> Self {
+        self.refused.push((path, 403));
+        self
+    }
+
+    fn env(mut self, name: &'static str, value: &str) -> Self {
+        self.env.push((name, value.to_owned()));
+        self
+    }
+
+    fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|arg| (*arg).to_owned()));
+        self
+    }
+
+    /// The kubeconfig of a server that has these objects.
+    fn kubeconfig(&self) -> (PathBuf, Server) {
+        let (objects, refused) = (Arc::new(self.objects.clone()), self.refused.clone());
+        let server = Server::start(None, move |connection| {
+            while let Some(request) = connection.request()? {
+                let object = objects.iter().find(|(path, _)| path == request.path());
+                let refused = refused.iter().find(|(path, _)| *path == request.path());
+                let (status, body) = match (refused, object) {
+                    (Some((_, status)), _) => api::refusal(*status),
+                    (None, Some((_, object))) => (200, object.to_string()),
+                    (None, None) => api::read(&cluster("rke2-canal-ha"), &request),
+                };
+                connection.reply(status, &body)?;
+            }
+            Ok(())
+        });
+        let text = format!(
+            "current-context: x\n\
+             contexts: [{{name: x, context: {{cluster: c}}}}, {{name: y, context: {{cluster: c}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{}'}}}}]\n",
+            server.port
+        );
+        (self.folder.write("kubeconfig", text), server)
+    }
+
+    fn run(&self) -> (Run, Server) {
+        let (kubeconfig, server) = self.kubeconfig();
+        let mut args = vec!["--explain", "--kubeconfig", kubeconfig.to_str().unwrap()];
+        args.extend(self.args.iter().map(String::as_str));
+        let env: Vec<_> = self
+            .env
+            .iter()
+            .map(|(name, value)| (*name, &**value))
+            .collect();
+        (bare_with(&args, &env), server)
+    }
+
+    /// The page, on which nothing may be that was marked as a secret.
+    fn page(&self) -> String {
+        let (run, server) = self.run();
+        assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
+        assert!(!run.stdout.contains("acme-canary"), "{run:?}");
+        let is_text = |c: char| c == '\n' || !c.is_control();
+        assert!(run.stdout.chars().all(is_text), "{run:?}");
+        for request in server.seen() {
+            assert!(!request.target.contains("secret"), "{request:?}");
+        }
+        run.stdout
+    }
+
+    fn answers(&self, expected: &str) {
+        let page = self.page();
+        assert_eq!(
+            first_line(&page),
+            format!("Reporting  {expected}"),
+            "{page}"
+        );
+    }
+}
+
+/// A time of Kubernetes so many hours ago.
+fn ago(hours: u64) -> Value {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    support::timestamp(now.as_secs() - hours * 3600).into()
+}
+
+const CONTAINER: &str = "/spec/jobTemplate/spec/template/spec/containers/0";
+
+fn of_container(key: &str) -> String {
+    format!("{CONTAINER}/{key}")
+}
+
+#[test]
+fn the_manifest_as_it_is_reports() {
+    let installed = Installed::new();
+    installed.answers("on");
+    let page = installed.page();
+    for expected in [
+        "Why        configmap/rke2-metrics-responder: enabled\n",
+        "Where      POST https://metrics-responder.rke2.io/v1/checkupgrade (",
+        "First      24h after cluster and CronJob were created (configmap/rke2-metrics-responder: gracePeriod)\n",
+        "Settings   of the CronJob and its ConfigMaps in kube-system\n",
+        "Last run   never; last success: never\n",
+        "Not read   secret/rke2-metrics-responder-override: this command reads no Secret\n",
+        "clusteruuid        0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e",
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+}
+
+#[test]
+fn the_first_line_says_whether_this_cluster_reports() {
+    let disabled = json!({"METRICS_RESPONDER_ENABLED": "false"});
+    let variable = |name: &str, value: &str| json!([{"name": name, "value": value}]);
+    let overrides = "configmap/rke2-metrics-responder-override";
+    Installed::nothing().answers("off: not installed in kube-system");
+    let suspended = || Installed::new().cron_job("/spec/suspend", true.into());
+    suspended().answers("off: suspended");
+    suspended().overridden(&disabled).answers("off: suspended");
+    Installed::new()
+        .overridden(&disabled)
+        .answers(&format!("off: {overrides}: METRICS_RESPONDER_ENABLED"));
+    Installed::new()
+        .overridden(&json!({"DO_NOT_TRACK": "1"}))
+        .answers(&format!("off: {overrides}: DO_NOT_TRACK"));
+    Installed::new()
+        .cron_job(
+            &of_container("env"),
+            variable("METRICS_RESPONDER_ENABLED", "no"),
+        )
+        .answers("off: cronjob/rke2-metrics-responder: METRICS_RESPONDER_ENABLED");
+    Installed::new()
+        .file("enabled: false\nbroken: [\n")
+        .answers("off: configmap/rke2-metrics-responder: enabled");
+    Installed::new()
+        .cron_job("/metadata/creationTimestamp", ago(10))
+        .answers("begins in 14h");
+    Installed::new()
+        .cron_job("/metadata/creationTimestamp", ago(10))
+        .file("gracePeriod: 0s\n")
+        .answers("on");
+}
+
+#[test]
+fn the_order_of_the_sources_is_that_of_kubernetes() {
+    let on = json!({"METRICS_RESPONDER_ENABLED": "true"});
+    let off = json!({"METRICS_RESPONDER_ENABLED": "false"});
+    let env = |value: &str| json!([{"name": "METRICS_RESPONDER_ENABLED", "value": value}]);
+    // A variable of the CronJob has precedence over the override, and both over the file.
+    Installed::new()
+        .overridden(&off)
+        .cron_job(&of_container("env"), env("true"))
+        .answers("on");
+    Installed::new()
+        .overridden(&off)
+        .cron_job(&of_container("env"), env(""))
+        .answers("on");
+    Installed::new()
+        .overridden(&on)
+        .file("enabled: false\n")
+        .answers("on");
+    // A manifest of an earlier version does not read the override.
+    Installed::new()
+        .overridden(&off)
+        .cron_job(&of_container("envFrom"), Value::Null)
+        .answers("on");
+}
+
+#[test]
+fn a_mistake_that_stops_each_run_is_named_with_its_object() {
+    for (data, expected) in [
+        (
+            json!({"metrics-responder-enabled": "false"}),
+            "configmap/rke2-metrics-responder-override: metrics-responder-enabled: ",
+        ),
+        (
+            json!({"METRICS_RESPONDER_SPREAD": "\u{1b}[31macme"}),
+            "configmap/rke2-metrics-responder-override: METRICS_RESPONDER_SPREAD: a duration",
+        ),
+        (
+            json!({"HTTPS_PROXY": "socks5://acme-canary:1080"}),
+            "configmap/rke2-metrics-responder-override: HTTPS_PROXY: only http and https",
+        ),
+    ] {
+        let page = Installed::new().overridden(&data).page();
+        let line = format!("Reporting  off: a mistake stops each run: {expected}");
+        assert!(page.starts_with(&line), "{page}");
+    }
+    let page = Installed::new().file("endpint: https://a\n").page();
+    let line =
+        "Reporting  off: a mistake stops each run: configmap/rke2-metrics-responder: unknown";
+    assert!(page.starts_with(line), "{page}");
+    let mut lost = Installed::new();
+    lost.objects.retain(|(path, _)| path != CONFIG_MAP);
+    lost.answers("off: configmap/rke2-metrics-responder is missing, so no pod starts");
+}
+
+#[test]
+fn a_source_without_the_right_to_read_it_is_named() {
+    let page = Installed::new().refuses(OVERRIDE).page();
+    assert_eq!(
+        first_line(&page),
+        "Reporting  on, as far as it could be read",
+        "{page}"
+    );
+    let unread = "\nNot read   configmap/rke2-metrics-responder-override: status 403";
+    assert!(page.contains(unread), "{page}");
+    Installed::new()
+        .refuses(CONFIG_MAP)
+        .overridden(&json!({"DO_NOT_TRACK": "1"}))
+        .answers("off: configmap/rke2-metrics-responder-override: DO_NOT_TRACK");
+    let page = Installed::new().refuses(CRON_JOB).page();
+    assert!(
+        page.starts_with("Reporting  unknown: GET /apis/batch/"),
+        "{page}"
+    );
+    assert!(first_line(&page).contains("status 403"), "{page}");
+    let from = json!([{"name": "METRICS_RESPONDER_ENABLED", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]);
+    let page = Installed::new().cron_job(&of_container("env"), from).page();
+    assert_eq!(
+        first_line(&page),
+        "Reporting  on, as far as it could be read",
+        "{page}"
+    );
+    assert!(
+        page.contains("\nNot read   METRICS_RESPONDER_ENABLED of cronjob/"),
+        "{page}"
+    );
+}
+
+#[test]
+fn nodes_that_cannot_be_read_do_not_hide_the_answer() {
+    let installed = Installed::new().refuses("/api/v1/nodes");
+    installed.answers("on");
+    let page = installed.page();
+    assert!(
+        page.contains("\nReport     not shown: GET /api/v1/nodes?"),
+        "{page}"
+    );
+    assert!(page.contains("status 403"), "{page}");
+    Installed::new()
+        .refuses("/api/v1/nodes")
+        .cron_job("/metadata/creationTimestamp", ago(10))
+        .answers("begins in 14h");
+}
+
+#[test]
+fn the_settings_of_this_machine_play_no_part() {
+    let installed = Installed::new()
+        .env("METRICS_RESPONDER_ENABLED", "false")
+        .env("DO_NOT_TRACK", "1")
+        .env("METRICS_RESPONDER_ENDPOINT", "https://acme-canary.example/")
+        .env("HTTPS_PROXY", "http://acme-canary.example:1");
+    installed.answers("on");
+    for option in ["--config=/nowhere", "--endpoint=https://a.example/"] {
+        let (run, server) = Installed::new().args(&[option]).run();
+        assert_eq!((run.code, &*run.stdout), (Some(2), ""), "{run:?}");
+        assert!(
+            run.answer()
+                .unwrap()
+                .contains("omit --config and --endpoint"),
+            "{run:?}"
+        );
+        assert_eq!(server.connections(), 0);
+    }
+}
+
+/// Opening a FIFO that nobody writes to would wait forever.
+#[test]
+fn no_file_of_the_pod_is_opened() {
+    let installed = Installed::new();
+    let fifo = installed.folder.path().join("fifo");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+    let installed = installed.file(&format!("caFile: {}\n", fifo.display()));
+    installed.answers("on");
+    let line = format!("\nNot read   {} (", fifo.display());
+    assert!(installed.page().contains(&line), "{}", installed.page());
+}
+
+#[test]
+fn the_page_tells_proxy_runs_and_another_version() {
+    let credentials = "http://acme-canary:acme-canary@proxy.example:3128";
+    let page = Installed::new()
+        .cron_job(
+            &of_container("image"),
+            "acme-canary.example/a:5000/x:v0.1.0".into(),
+        )
+        .cron_job(
+            "/status",
+            json!({"lastScheduleTime": ago(30), "lastSuccessfulTime": ago(38)}),
+        )
+        .overridden(&json!({"HTTPS_PROXY": credentials}))
+        .page();
+    for expected in [
+        "\nProxy      proxy.example:3128 (HTTPS_PROXY)\n",
+        "\nLast run   30h ago; last success: 38h ago\n",
+        concat!(
+            "\nImage      v0.1.0 is installed, and this program is v",
+            env!("CARGO_PKG_VERSION"),
+            "\n"
+        ),
+    ] {
+        assert!(page.contains(expected), "{expected}: {page}");
+    }
+    let own = concat!("x:v", env!("CARGO_PKG_VERSION"), "-fips@sha256:0123");
+    let page = Installed::new()
+        .cron_job(&of_container("image"), own.into())
+        .page();
+    assert!(!page.contains("\nImage "), "{page}");
+}
+
+#[test]
+fn the_commands_name_the_same_cluster() {
+    let installed = Installed::new().args(&["--context", "y"]);
+    let page = installed.page();
+    let kubeconfig = installed.folder.path().join("kubeconfig");
+    let kubectl = format!(
+        "kubectl --kubeconfig {} --context y -n",
+        kubeconfig.display()
+    );
+    let off = opt_out_command("kube-system").replacen("kubectl -n", &kubectl, 1);
+    assert!(page.contains(&format!("\nOff        {off}\n")), "{page}");
+    // kubectl finds KUBECONFIG by itself.
+    let (kubeconfig, _server) = installed.kubeconfig();
+    let run = bare_with(
+        &["--explain"],
+        &[("KUBECONFIG", kubeconfig.to_str().unwrap())],
+    );
+    let off = format!("\nOff        {}\n", opt_out_command("kube-system"));
+    assert!(run.stdout.contains(&off), "{run:?}");
+}
+
+#[test]
+fn a_preview_that_fails_names_the_option_the_server_and_the_credential() {
+    let folder = Folder::new();
+    for (server, status, reason) in [
+        (format!("http://127.0.0.1:{}", closed_port()), 1, "GET /"),
+        ("https://[zz]".to_owned(), 2, "server: "),
+    ] {
+        let text = format!(
+            "current-context: x\n\
+             contexts: [{{name: x, context: {{cluster: c}}}}]\n\
+             clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n"
+        );
+        let kubeconfig = folder.write("k", text);
+        for preview in ["--dry-run", "--explain"] {
+            let run = bare_with(
+                &[preview, "--kubeconfig", kubeconfig.to_str().unwrap()],
+                &[],
+            );
+            assert_eq!((run.code, &*run.stdout), (Some(status), ""), "{run:?}");
+            let answer = run.answer().unwrap();
+            let option = format!("--kubeconfig {}: ", kubeconfig.display());
+            assert!(
+                answer.starts_with(&option) && answer.contains(reason),
+                "{answer}"
+            );
+            assert!(status == 2 || answer.contains(&server), "{answer}");
+        }
+    }
+    // A path is shown as it was typed.
+    let run = bare_with(&["--dry-run", "--kubeconfig", "/a=b \"c\"\n"], &[]);
+    let expected = "--kubeconfig /a=b \"c\"?: No such file or directory (os error 2)";
+    assert_eq!(run.answer(), Some(expected), "{run:?}");
+    let (run, server) = Installed {
+        refused: vec![(CRON_JOB, 401)],
+        ..Installed::new()
+    }
+    .run();
+    let expected = format!(
+        "http://127.0.0.1:{}: GET {CRON_JOB}: status 401, the API server does not accept this credential",
+        server.port
+    );
+    assert_eq!((run.code, &*run.stdout), (Some(1), ""), "{run:?}");
+    assert!(run.answer().unwrap().ends_with(&expected), "{run:?}");
 }

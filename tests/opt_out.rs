@@ -15,7 +15,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use metrics_responder::internals::{Timestamp, opt_out_command};
+use metrics_responder::internals::opt_out_command;
 use proptest::prelude::*;
 use support::api::{self, Handled};
 use support::run::{Pod, Run, bare_with, scene};
@@ -290,12 +290,13 @@ fn previews_show_the_report_of_a_disabled_installation() {
         );
         let run = bare_with(&["--explain", "--recorded", recording], &[(name, value)]);
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
+        let answer = format!("Reporting  off: {name}\n");
+        assert!(run.stdout.starts_with(&answer), "{run:?}");
+        let applies_if_on = ["\nOff ", "\nWhen ", "\nFirst "];
         assert!(
-            run.stdout
-                .contains(&format!("Why    reporting is off: {name}\n")),
+            !applies_if_on.iter().any(|label| run.stdout.contains(label)),
             "{run:?}"
         );
-        assert!(!run.stdout.contains("\nOff "), "{run:?}");
     }
 }
 
@@ -315,54 +316,55 @@ fn a_preview_that_cannot_be_printed_is_a_failure() {
         let run = pod.api(closed_port()).args([preview]).run();
         assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
         assert_eq!(run.lines().len(), 1);
-        assert_eq!(
-            run.logged("msg").as_deref(),
-            Some("there is no report to print")
-        );
-        assert_eq!(run.logged("reason").as_deref(), Some(reason));
+        assert_eq!(run.answer(), Some(reason), "{run:?}");
     }
     let (pod, ..) = scene(CLUSTER);
     let run = pod.config("spread: soon\n").args(["--dry-run"]).run();
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
 }
 
-/// The scene, in a cluster with this creationTimestamp.
-fn born(timestamp: &str) -> (Pod, Server) {
+/// The scene, in a cluster and with a CronJob of these creationTimestamps. `None` answers 404.
+fn born(cluster_at: &str, cron_job_at: Option<&str>) -> (Pod, Server, Server) {
     let pod = Pod::new();
     let text =
         fs::read_to_string(cluster(CLUSTER).join("api/v1/namespaces/kube-system.json")).unwrap();
     let mut namespace: serde_json::Value = serde_json::from_str(&text).unwrap();
-    namespace["metadata"]["creationTimestamp"] = serde_json::from_str(timestamp).unwrap();
-    let body = namespace.to_string();
+    namespace["metadata"]["creationTimestamp"] = serde_json::from_str(cluster_at).unwrap();
+    let namespace = namespace.to_string();
+    let cron_job = cron_job_at.map(|at| {
+        format!(r#"{{"kind":"PartialObjectMetadata","metadata":{{"name":"x","creationTimestamp":{at}}}}}"#)
+    });
     let api = api::serve_with(
         pod.authority.server(),
         &cluster(CLUSTER),
         move |request, connection| {
-            if !request.target.starts_with("/api/v1/namespaces/") {
-                return Ok(Handled::No);
-            }
-            connection.reply(200, &body).map(|()| Handled::Yes)
+            let (status, body) = match request.path() {
+                "/api/v1/namespaces/kube-system" => (200, namespace.clone()),
+                path if path.contains("/cronjobs/") => match &cron_job {
+                    Some(body) => (200, body.clone()),
+                    None => api::refusal(404),
+                },
+                _ => return Ok(Handled::No),
+            };
+            connection.reply(status, &body).map(|()| Handled::Yes)
         },
     );
     let endpoint = Server::accepting(Some(pod.authority.server()));
     let pod = pod.api(api.port).endpoint(&endpoint.https());
-    (pod.env("METRICS_RESPONDER_GRACE_PERIOD", "24h"), endpoint)
+    let pod = pod.env("METRICS_RESPONDER_GRACE_PERIOD", "24h");
+    (pod, api, endpoint)
 }
 
-/// Seconds since 1970.
-fn now() -> i64 {
+/// A timestamp in JSON, so many seconds from now.
+fn from_now(seconds: i64) -> String {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(now.as_secs()).unwrap()
-}
-
-fn quoted(seconds: i64) -> String {
-    format!("\"{}\"", Timestamp::at(seconds))
+    let moment = now.as_secs().checked_add_signed(seconds).unwrap();
+    format!("\"{}\"", support::timestamp(moment))
 }
 
 #[test]
-fn a_young_cluster_sends_nothing_and_says_until_when() {
-    let created = now() - 3600;
-    let (pod, endpoint) = born(&quoted(created));
+fn a_young_cluster_sends_nothing_and_says_in_how_long_it_will() {
+    let (pod, _, endpoint) = born(&from_now(-10 * 3600 - 1800), None);
     let run = pod.run();
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
     assert_eq!(
@@ -370,52 +372,82 @@ fn a_young_cluster_sends_nothing_and_says_until_when() {
         (1, 0),
         "{run:?}"
     );
-    assert!(run.logged("msg").unwrap().contains("too young"), "{run:?}");
-    let begins = Timestamp::at(created + 24 * 3600).to_string();
-    assert_eq!(run.logged("begins"), Some(begins));
+    let message = run.logged("msg").unwrap();
+    assert!(
+        message.contains("gracePeriod") && message.contains("nothing was sent"),
+        "{message}"
+    );
+    assert_eq!(run.logged("begins_in").as_deref(), Some("13h30m"));
     assert_eq!(
         run.logged("by").as_deref(),
         Some("METRICS_RESPONDER_GRACE_PERIOD")
     );
     assert_eq!(run.logged("turn_off"), Some(opt_out_command("kube-system")));
-    // Not by the override, which the opt-out of the same line has to be able to create.
-    let at_once = "kubectl -n kube-system set env cronjob/rke2-metrics-responder METRICS_RESPONDER_GRACE_PERIOD=0s";
-    assert_eq!(run.logged("send_at_once").as_deref(), Some(at_once));
+    // Not in the override, which the opt-out of the same line has to be able to create.
+    let end = "kubectl -n kube-system set env cronjob/rke2-metrics-responder METRICS_RESPONDER_GRACE_PERIOD=0s";
+    assert_eq!(run.logged("end_grace_period").as_deref(), Some(end));
 
     let run = pod.args(["--dry-run"]).run();
     assert_eq!(run.stdout, expected(&cluster(CLUSTER)) + "\n", "{run:?}");
-    let (pod, _) = born(&quoted(now() - 3600));
+    let (pod, ..) = born(&from_now(-10 * 3600 - 1800), None);
     let run = pod.args(["--explain"]).run();
-    let from = run
-        .stdout
-        .lines()
-        .find(|line| line.starts_with("From   "))
-        .unwrap();
     assert!(
-        from.contains("younger than 24h (METRICS_RESPONDER_GRACE_PERIOD)"),
-        "{from}"
+        run.stdout.starts_with("Reporting  begins in 13h30m\n"),
+        "{run:?}"
     );
+    let first = "24h after cluster and CronJob were created (METRICS_RESPONDER_GRACE_PERIOD)";
+    assert!(run.stdout.contains(first), "{run:?}");
 }
 
 #[test]
-fn a_cluster_sends_when_it_is_old_enough_or_of_unknown_age() {
-    for (timestamp, sent) in [
-        (quoted(now() - 25 * 3600), 1),
-        ("null".to_owned(), 1),
-        (quoted(now() + 3600), 0),
-        ("\"2100-01-01T00:00:00+01:00\"".to_owned(), 0),
+fn an_old_cluster_with_a_new_cron_job_has_a_first_day_too() {
+    let year_ago = from_now(-365 * 86_400);
+    for (cluster_at, cron_job_at, sent) in [
+        (&year_ago, Some(from_now(-3600)), 0),
+        (&year_ago, Some(from_now(-25 * 3600)), 1),
+        (&year_ago, Some("null".to_owned()), 1),
+        (&year_ago, None, 1),
+        (&from_now(-3600), Some(year_ago.clone()), 0),
+        (&"null".to_owned(), Some(from_now(-3600)), 0),
+        (&"null".to_owned(), None, 1),
+        (&from_now(3600), None, 0),
+        (&"\"2100-01-01T00:00:00Z\"".to_owned(), None, 0),
     ] {
-        let (pod, endpoint) = born(&timestamp);
+        let (pod, api, endpoint) = born(cluster_at, cron_job_at.as_deref());
         let run = pod.run();
         assert_eq!(
             (run.code, endpoint.seen().len()),
             (Some(0), sent),
-            "{timestamp}: {run:?}"
+            "{cluster_at} {cron_job_at:?}: {run:?}"
         );
+        let asked = api.seen().into_iter().map(|request| request.target);
+        let cron_jobs: Vec<_> = asked.filter(|target| target.contains("cronjob")).collect();
+        let path = "/apis/batch/v1/namespaces/kube-system/cronjobs/rke2-metrics-responder?resourceVersion=0";
+        assert_eq!(cron_jobs, [path]);
     }
-    let (pod, endpoint) = born(&quoted(now() + 3600));
+}
+
+#[test]
+fn without_a_grace_period_the_cron_job_is_not_read() {
+    let (pod, api, endpoint) = born(&from_now(3600), Some(&from_now(3600)));
     let run = pod.env("METRICS_RESPONDER_GRACE_PERIOD", "0s").run();
     assert_eq!((run.code, endpoint.seen().len()), (Some(0), 1), "{run:?}");
+    assert!(
+        api.seen()
+            .iter()
+            .all(|request| !request.target.contains("cronjob"))
+    );
+}
+
+#[test]
+fn the_cron_job_is_read_in_the_namespace_of_the_pod() {
+    let (pod, api, _) = born(&from_now(-3600), None);
+    pod.folder.write("sa/namespace", "telemetry");
+    pod.run();
+    let asked = api.seen().into_iter().any(|request| {
+        request.path() == "/apis/batch/v1/namespaces/telemetry/cronjobs/rke2-metrics-responder"
+    });
+    assert!(asked);
 }
 
 /// What cannot be printed is not sent: the log has to show whatever leaves.

@@ -38,6 +38,16 @@ pub(crate) fn text(duration: Duration) -> String {
     text
 }
 
+/// Writes a duration for a person: rounded up to minutes, or to seconds below one minute.
+pub(crate) fn rough(duration: Duration) -> String {
+    let seconds = duration.as_millis().div_ceil(1000);
+    let unit = if seconds < 60 { 1 } else { 60 };
+    let rounded = seconds.div_ceil(unit) * unit;
+    text(Duration::from_secs(
+        u64::try_from(rounded).unwrap_or(u64::MAX),
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +90,22 @@ mod tests {
             let duration = Duration::from_millis(millis);
             assert_eq!(text(duration), written);
             assert_eq!(parse(written), Some(duration));
+        }
+    }
+
+    #[test]
+    fn a_rough_duration_is_rounded_up() {
+        for (millis, written) in [
+            (0, "0s"),
+            (1, "1s"),
+            (59_000, "59s"),
+            (59_001, "1m"),
+            (60_000, "1m"),
+            (60_001, "2m"),
+            (47_999_000, "13h20m"),
+            (48_000_000, "13h20m"),
+        ] {
+            assert_eq!(rough(Duration::from_millis(millis)), written);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The URL that reports are posted to.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use rustls::pki_types::ServerName;
 use ureq::http::Uri;
@@ -48,12 +48,21 @@ pub(crate) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
-/// Whether an authority is a host and, where there is a colon behind it, a port: no user.
+/// Checks that an authority is a host and perhaps a port: no user, and brackets only around an IPv6
+/// address.
 pub(crate) fn is_address(authority: &Authority) -> bool {
     let host = authority.host();
     let rest = authority.as_str().strip_prefix(host);
     let has_port = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
-    !host.is_empty() && rest.is_some_and(has_port)
+    let is_host = match host.strip_prefix('[') {
+        Some(rest) => rest.strip_suffix(']').is_some_and(is_ipv6),
+        None => !host.is_empty(),
+    };
+    is_host && rest.is_some_and(has_port)
+}
+
+fn is_ipv6(text: &str) -> bool {
+    text.parse::<Ipv6Addr>().is_ok()
 }
 
 /// Whether this is the number of a port: digits alone, since Rust would also take a sign.
@@ -98,6 +107,17 @@ mod tests {
             ("https://ä", true, false),
             ("https://a..b", true, false),
             ("https://[fd00::1", true, false),
+            ("https://[::ffff:10.0.0.1]", false, true),
+            ("https://[zz]/", true, false),
+            ("https://[a.example]/", true, false),
+            ("https://[127.0.0.1]/", true, false),
+            ("https://[]/", true, false),
+            ("https://[]:443/", true, false),
+            ("https://[[::1]]/", true, false),
+            ("https://[::1%25eth0]/", true, false),
+            ("https://[::1]a/", true, false),
+            ("https://a[::1]/", true, false),
+            ("https://a]/", true, false),
         ] {
             assert_eq!(parse(url, allow_http).is_ok(), good, "{url:?}");
         }

@@ -43,9 +43,10 @@ pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Via>, Err
     Ok((!direct).then_some(Via { proxy, variable }))
 }
 
-/// Never quotes the URL: it may hold a password.
+/// Never quotes the URL: it may hold a password. ureq decodes user and password once.
 fn parse(url: &str) -> Result<Proxy, &'static str> {
-    const EXPECTED: &str = "not a proxy, which is written http://[user:password@]host[:port]";
+    const EXPECTED: &str = "not a proxy: http://[user:password@]host[:port] is expected; \
+         percent-encode special characters of user and password (# as %23), which are decoded here";
 
     let proxy = Proxy::new(url.trim()).map_err(|_| EXPECTED)?;
     if !matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https) {
@@ -53,8 +54,10 @@ fn parse(url: &str) -> Result<Proxy, &'static str> {
     }
     let authority = proxy.uri().authority().ok_or(EXPECTED)?.as_str();
     let address = authority.rsplit('@').next().unwrap_or_default();
+    // In http://user:1#2@host the host would be `user`.
+    let is_whole = url.matches('@').count() == authority.matches('@').count();
     match address.parse::<Authority>() {
-        Ok(address) if is_address(&address) => Ok(proxy),
+        Ok(address) if is_whole && is_address(&address) => Ok(proxy),
         _ => Err(EXPECTED),
     }
 }
@@ -227,6 +230,48 @@ mod tests {
             ),
         ] {
             assert_eq!(proxy(endpoint, env), Ok(proxied), "{endpoint} {env:?}");
+        }
+    }
+
+    #[test]
+    fn user_and_password_are_decoded_once() {
+        for (written, password) in [
+            ("p%23w", "p#w"),
+            ("%40%2F%3f%20", "@/? "),
+            ("100%25", "100%"),
+            ("%2523", "%23"),
+            ("a+b", "a+b"),
+            ("a@b", "a@b"),
+            ("p%C3%A4", "p\u{e4}"),
+        ] {
+            let proxy = parse(&format!("http://us%3Aer:{written}@p:3128")).unwrap();
+            assert_eq!(proxy.username(), Some("us:er"));
+            assert_eq!(proxy.password(), Some(password));
+        }
+    }
+
+    #[test]
+    fn a_password_that_is_not_encoded_is_an_error_that_says_how() {
+        for url in [
+            "http://u:sec#ret@p:3128",
+            "http://u:1#secret@p:3128",
+            "http://1#secret@p:3128",
+            "http://u:1?secret@p:3128",
+            "http://u:1/secret@p:3128",
+            "http://u:x@1#secret@p:3128",
+            "u:1#secret@p:3128",
+            "http://u:sec ret@p:3128",
+            "http://u:secr\u{e4}t@p:3128",
+            "http://u:%ffsecret@p:3128",
+            "http://[zz]:3128",
+            "http://[127.0.0.1]:3128",
+        ] {
+            let error = parse(url).unwrap_err();
+            assert!(
+                error.contains("percent-encode") && error.contains("%23"),
+                "{url}: {error}"
+            );
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 

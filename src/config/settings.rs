@@ -20,7 +20,7 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const MAX_GRACE_PERIOD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// A run that hangs should end long before somebody asks why.
-const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The keys of the file, as they are written there. Each has a variable: see [`variable`].
 #[derive(Debug, Default, Deserialize)]

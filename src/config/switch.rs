@@ -61,6 +61,11 @@ impl Switch {
     }
 }
 
+/// Whether a variable of this name can turn reporting off.
+pub(crate) fn is_opt_out(name: &str) -> bool {
+    name == VARIABLE || name == "DO_NOT_TRACK"
+}
+
 /// The variable that turns reporting off, if one does. No file is opened for it.
 pub(crate) fn off_by_env(env: &Env) -> Option<String> {
     if do_not_track(env) {

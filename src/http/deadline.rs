@@ -1,18 +1,41 @@
-//! Work with a deadline.
+//! The moment at which the work with one peer ends.
 
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// Does the work on another thread. What is not done in time may still get done until the program
-/// ends, a moment later: a report that counts as not accepted may have arrived.
-pub(super) fn within<T: Send + 'static>(
-    budget: Duration,
-    work: impl FnOnce() -> Result<T, ureq::Error> + Send + 'static,
-) -> Result<T, ureq::Error> {
-    let (done, result) = mpsc::sync_channel(1);
-    thread::Builder::new().spawn(move || done.send(work()))?;
-    result
-        .recv_timeout(budget)
-        .unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
+/// A budget of time, and the moment at which it is spent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Deadline {
+    /// The whole budget, as configured.
+    pub(super) budget: Duration,
+    at: Instant,
+}
+
+impl Deadline {
+    /// Starts a budget now.
+    pub(crate) fn after(budget: Duration) -> Self {
+        Self {
+            budget,
+            at: Instant::now() + budget,
+        }
+    }
+
+    /// The time that is left of the budget.
+    pub(super) fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
+    /// Does the work on another thread. Work that misses the deadline may still finish before the
+    /// program exits, a moment later: a report that counts as not accepted may have arrived.
+    pub(super) fn within<T: Send + 'static>(
+        self,
+        work: impl FnOnce() -> Result<T, ureq::Error> + Send + 'static,
+    ) -> Result<T, ureq::Error> {
+        let (done, result) = mpsc::sync_channel(1);
+        thread::Builder::new().spawn(move || done.send(work()))?;
+        result
+            .recv_timeout(self.left())
+            .unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
+    }
 }

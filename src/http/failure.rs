@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustls::CertificateError;
 
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 
 /// Why a request has no usable answer.
 #[derive(Debug)]
@@ -19,73 +19,94 @@ pub(crate) struct Failure {
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Kind {
-    /// No connection, or it broke or timed out.
+    /// The certificate is signed with an algorithm that this build does not know.
+    Algorithm,
+    /// The certificate cannot be trusted for another reason.
+    Certificate,
+    /// The connection ended before the answer did.
+    Closed,
+    /// The peer answered, but not as it should: TLS, HTTP or its size is wrong.
+    Invalid,
+    /// No connection, or no answer in time.
     NoAnswer,
     /// The certificate chains to no trusted root.
     UnknownIssuer,
-    /// The certificate cannot be trusted for another reason.
-    Certificate,
-    /// The peer answered, but not as it should: TLS, HTTP or its size is wrong.
-    Invalid,
-}
-
-impl Kind {
-    fn because(self, reason: impl Into<Cow<'static, str>>) -> Failure {
-        Failure {
-            kind: self,
-            reason: reason.into(),
-        }
-    }
 }
 
 impl Failure {
-    /// What ureq says of a request that had this long.
+    /// Translates an error of ureq; `budget` is the time that the work with this peer had.
     pub(super) fn new(error: ureq::Error, budget: Duration) -> Self {
         use ureq::Error as E;
 
-        match error {
-            E::Timeout(_) => Kind::NoAnswer.because(format!("no answer within {budget:?}")),
+        let (kind, reason) = match error {
+            E::Timeout(_) => (
+                Kind::NoAnswer,
+                format!("no answer within {budget:?}").into(),
+            ),
             E::Io(e) => match e.get_ref().and_then(|e| e.downcast_ref()) {
                 Some(e) => tls_failure(e),
-                None => Kind::NoAnswer.because(io_reason(&e)),
+                None => (io_kind(&e), io_reason(&e)),
             },
             E::Rustls(e) => tls_failure(&e),
-            E::HostNotFound => Kind::NoAnswer.because("the host name has no address"),
-            // ureq's own words and the status of the proxy, nothing else of its answer.
+            E::HostNotFound => (Kind::NoAnswer, "the host name has no address".into()),
+            // Keep ureq's own words and the status of the proxy; the rest is the proxy's text.
             E::ConnectProxyFailed(e) => {
                 let reason = e.split('/').next().unwrap_or_default();
-                Kind::NoAnswer.because(format!("no tunnel: {reason}"))
+                (Kind::NoAnswer, format!("no tunnel: {reason}").into())
             }
             E::BodyExceedsLimit(limit) => {
-                Kind::Invalid.because(format!("the answer is larger than {limit} bytes"))
+                let reason = format!("the answer is larger than {limit} bytes");
+                (Kind::Invalid, reason.into())
             }
-            E::LargeResponseHeader(..) => Kind::Invalid.because("the headers are too large"),
-            E::Protocol(_) => Kind::Invalid.because("not HTTP/1.1"),
-            E::Tls(e) => Kind::Invalid.because(e),
-            _ => Kind::Invalid.because("the request failed"),
-        }
+            E::LargeResponseHeader(..) => (Kind::Invalid, "the headers are too large".into()),
+            E::Protocol(_) => (Kind::Invalid, "not HTTP/1.1".into()),
+            E::Tls(e) => (Kind::Invalid, e.into()),
+            _ => (Kind::Invalid, "the request failed".into()),
+        };
+        Self { kind, reason }
     }
 
     pub(crate) fn unknown_issuer() -> Self {
-        Kind::UnknownIssuer.because("the certificate is of an unknown authority")
-    }
-
-    pub(super) fn of_the_proxy(self) -> Self {
-        self.kind.because(format!("the proxy: {}", self.reason))
-    }
-
-    /// As the error of a GET to the API server. A peer that answers without a trusted certificate
-    /// is not the API server of this cluster.
-    pub(crate) fn at(self, path: &str) -> Error {
-        match self.kind {
-            Kind::NoAnswer => Error::Unreachable {
-                path: path.to_owned(),
-                reason: self.reason.into(),
-            },
-            Kind::UnknownIssuer | Kind::Certificate | Kind::Invalid => {
-                Error::answer(path, self.reason)
-            }
+        let (kind, reason) = UNKNOWN_ISSUER;
+        Self {
+            kind,
+            reason: reason.into(),
         }
+    }
+
+    /// The error of a GET to the API server. A peer that answers without a trusted certificate is
+    /// not the API server of this cluster; one whose signature cannot be verified may be.
+    pub(crate) fn at(self, path: &str) -> Error {
+        let request = format!("GET {path}");
+        match self.kind {
+            Kind::Algorithm | Kind::Closed | Kind::NoAnswer => {
+                Error::new(ErrorKind::Unreachable, request, self.reason)
+            }
+            Kind::Certificate | Kind::UnknownIssuer => {
+                Error::new(ErrorKind::Answer, request, self.reason)
+            }
+            Kind::Invalid => not_kubernetes(path, &self.reason),
+        }
+    }
+}
+
+/// The error of an answer that Kubernetes would not give.
+pub(crate) fn not_kubernetes(path: &str, reason: &str) -> Error {
+    let reason = format!("not an answer of Kubernetes: {reason}");
+    Error::new(ErrorKind::Answer, format!("GET {path}"), reason)
+}
+
+const UNKNOWN_ISSUER: (Kind, &str) = (
+    Kind::UnknownIssuer,
+    "the certificate is of an unknown authority",
+);
+
+fn io_kind(error: &io::Error) -> Kind {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+
+    match error.kind() {
+        BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => Kind::Closed,
+        _ => Kind::NoAnswer,
     }
 }
 
@@ -103,26 +124,34 @@ fn io_reason(error: &io::Error) -> Cow<'static, str> {
     reason.into()
 }
 
-fn tls_failure(error: &rustls::Error) -> Failure {
+fn tls_failure(error: &rustls::Error) -> (Kind, Cow<'static, str>) {
     use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage, PeerIncompatible};
 
-    match error {
-        // An authority that was replaced by another of the same name shows only in the signature.
-        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
-            Failure::unknown_issuer()
+    let (kind, reason) = match error {
+        InvalidCertificate(e) => certificate_failure(e),
+        AlertReceived(alert) => {
+            let reason = format!("the peer ended TLS: {alert:?}");
+            return (Kind::Invalid, reason.into());
         }
-        InvalidCertificate(e) => Kind::Certificate.because(certificate_reason(e)),
-        AlertReceived(alert) => Kind::Invalid.because(format!("the peer ended TLS: {alert:?}")),
-        InvalidMessage(_) => Kind::Invalid.because("the peer does not speak TLS"),
-        PeerIncompatible(_) => Kind::Invalid.because("no TLS version or cipher in common"),
-        _ => Kind::Invalid.because("TLS failed"),
-    }
+        InvalidMessage(_) => (Kind::Invalid, "the peer does not speak TLS"),
+        PeerIncompatible(_) => (Kind::Invalid, "no TLS version or cipher in common"),
+        _ => (Kind::Invalid, "TLS failed"),
+    };
+    (kind, reason.into())
 }
 
-fn certificate_reason(error: &CertificateError) -> &'static str {
+fn certificate_failure(error: &CertificateError) -> (Kind, &'static str) {
     use CertificateError as E;
 
-    match error {
+    let reason = match error {
+        // An authority that was replaced by another of the same name shows only in the signature.
+        E::UnknownIssuer | E::BadSignature => return UNKNOWN_ISSUER,
+        E::UnsupportedSignatureAlgorithmContext { .. }
+        | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+            let reason =
+                "the certificate is signed with an algorithm that this build does not know";
+            return (Kind::Algorithm, reason);
+        }
         E::Expired | E::ExpiredContext { .. } => "the certificate has expired",
         E::NotValidYet | E::NotValidYetContext { .. } => "the certificate is not valid yet",
         // The text of this one lists the names that the peer does have.
@@ -130,7 +159,8 @@ fn certificate_reason(error: &CertificateError) -> &'static str {
             "the certificate is for another name"
         }
         _ => "the certificate is not valid",
-    }
+    };
+    (Kind::Certificate, reason)
 }
 
 #[cfg(test)]
@@ -155,7 +185,7 @@ mod tests {
                 .to_owned(),
             presented: vec!["acme-canary".into()],
         };
-        let reason = tls_failure(&rustls::Error::InvalidCertificate(error)).reason;
+        let (_, reason) = certificate_failure(&error);
         assert_eq!(reason, "the certificate is for another name");
     }
 }

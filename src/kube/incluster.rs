@@ -7,13 +7,13 @@ use std::path::Path;
 use super::{Access, Token};
 use crate::config::endpoint::is_address;
 use crate::config::env::Env;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::http;
 
 /// Where the kubelet mounts it.
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-const HOST: &str = "KUBERNETES_SERVICE_HOST";
+pub(crate) const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
 
 /// Reads address, CA and token. The token is read once: the kubelet renews it, but no run lives
@@ -50,7 +50,8 @@ pub(crate) fn namespace(service_account: &Path) -> String {
 
 fn server(env: &Env) -> Result<String, Error> {
     let Some(host) = env.get(HOST)? else {
-        return Err(Error::access(
+        return Err(Error::new(
+            ErrorKind::Access,
             "no cluster",
             "not in a pod (KUBERNETES_SERVICE_HOST is not set), and neither --kubeconfig nor --recorded is given",
         ));
@@ -58,7 +59,7 @@ fn server(env: &Env) -> Result<String, Error> {
     let port = env.get(PORT)?.unwrap_or_else(|| "443".to_owned());
     let port: u16 = port
         .parse()
-        .map_err(|_| Error::access(PORT, "not a port"))?;
+        .map_err(|_| Error::new(ErrorKind::Access, PORT, "not a port"))?;
     let server = if host.parse::<Ipv6Addr>().is_ok() {
         format!("[{host}]:{port}")
     } else {
@@ -66,7 +67,7 @@ fn server(env: &Env) -> Result<String, Error> {
     };
     match server.parse() {
         Ok(authority) if is_address(&authority) => Ok(format!("https://{server}")),
-        _ => Err(Error::access(HOST, "not an address")),
+        _ => Err(Error::new(ErrorKind::Access, HOST, "not an address")),
     }
 }
 
@@ -74,8 +75,8 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
     fs::read(file).map_err(|e| fault(file, e))
 }
 
-fn fault(file: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
-    Error::access(file.display().to_string(), source)
+fn fault(file: &Path, reason: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::Access, file.display(), reason)
 }
 
 #[cfg(test)]
@@ -112,6 +113,9 @@ mod tests {
             ("evil/path", "443", HOST),
             ("user@evil", "443", HOST),
             ("evil?x", "443", HOST),
+            ("[zz]", "443", HOST),
+            ("[127.0.0.1]", "443", HOST),
+            ("[]", "443", HOST),
         ] {
             let error = at(&[(HOST, host), (PORT, port)]).unwrap_err();
             assert!(error.starts_with(variable), "{error}");

@@ -1,42 +1,56 @@
-//! Access from outside a cluster: the current context of a kubeconfig.
+//! Access from outside a cluster: a context of a kubeconfig.
 //!
-//! A key that this client does not support is refused by name, never skipped: somebody configured
-//! that proxy or plugin for a reason.
+//! Reads the file as client-go does, and ignores entries that are not used. A key that this client
+//! does not support is refused by name, never skipped: somebody configured that proxy or plugin for
+//! a reason.
+
+mod keys;
 
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 use ureq::tls::{ClientCert, RootCerts};
 
 use super::{Access, Token};
 use crate::config::endpoint::{is_address, is_loopback};
 use crate::config::file::read;
-use crate::error::Error;
 use crate::{http, yaml};
+use keys::{Keys, NO_KEYS, Node};
 
 /// Kubeconfigs of hundreds of clusters are smaller, and so is every file that they name.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Reads the file, and the files that it names.
-pub(crate) fn access(file: &Path) -> Result<Access, Error> {
-    let origin = || file.display().to_string();
-    let text = read(file, MAX_FILE).map_err(|e| Error::config(origin(), e))?;
-    let folder = file.parent().unwrap_or(Path::new(""));
-    from_text(&text, folder).map_err(|reason| Error::config(origin(), reason))
+const INSECURE: &str = "insecure-skip-tls-verify";
+
+/// Keys of a cluster and of a user that are refused.
+const UNSUPPORTED: &str = "insecure-skip-tls-verify tls-server-name proxy-url \
+     exec auth-provider username password as as-uid as-groups as-user-extra";
+
+/// Reads the file, and the files that it names. `context` overrides its current context.
+pub(crate) fn access(file: &Path, context: Option<&str>) -> Result<Access, String> {
+    let text = read(file, MAX_FILE).map_err(|e| e.to_string())?;
+    from_text(&text, file.parent().unwrap_or(Path::new("")), context)
 }
 
-/// The same of the text of a kubeconfig. Relative paths in it are relative to `folder`.
-pub fn from_text(text: &[u8], folder: &Path) -> Result<Access, String> {
-    parse(text)?.current()?.access(folder)
+/// Does the same for the text of a kubeconfig. Relative paths in it are relative to `folder`.
+pub fn from_text(text: &[u8], folder: &Path, context: Option<&str>) -> Result<Access, String> {
+    let root = parse(text)?;
+    let (cluster, user) = root.chosen(context)?;
+    cluster.refuse_unsupported()?;
+    user.refuse_unsupported()?;
+    Ok(Access {
+        server: server(&cluster.text("server")?.unwrap_or_default())?,
+        roots: cluster.roots(folder)?,
+        token: user.token(folder)?,
+        identity: user.identity(folder)?,
+    })
 }
 
-fn parse(text: &[u8]) -> Result<Kubeconfig, String> {
-    let kubeconfig: Result<Option<_>, _> = yaml::read_first(text);
-    kubeconfig.map(Option::unwrap_or_default).map_err(|e| {
-        // The text of the error may quote a token: keep only the position.
+/// Reads the first document. An error keeps only its position: the text may quote a token.
+fn parse(text: &[u8]) -> Result<Keys, String> {
+    let document: Result<Option<_>, _> = yaml::read_first(text);
+    document.map(Option::unwrap_or_default).map_err(|e| {
         let place = e.location().map_or_else(String::new, |place| {
             format!(" at line {}, column {}", place.line(), place.column())
         });
@@ -44,195 +58,115 @@ fn parse(text: &[u8]) -> Result<Kubeconfig, String> {
     })
 }
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Kubeconfig {
-    current_context: Option<String>,
-    contexts: Option<Vec<NamedContext>>,
-    clusters: Option<Vec<NamedCluster>>,
-    users: Option<Vec<NamedUser>>,
-}
-
-#[derive(Deserialize)]
-struct NamedContext {
-    name: String,
-    context: Context,
-}
-
-#[derive(Deserialize)]
-struct Context {
-    cluster: String,
-    user: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct NamedCluster {
-    name: String,
-    cluster: ClusterEntry,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct ClusterEntry {
-    server: Option<String>,
-    certificate_authority: Option<String>,
-    certificate_authority_data: Option<String>,
-    insecure_skip_tls_verify: Option<bool>,
-    tls_server_name: Option<String>,
-    proxy_url: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct NamedUser {
-    name: String,
-    user: Option<User>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct User {
-    client_certificate: Option<String>,
-    client_certificate_data: Option<String>,
-    client_key: Option<String>,
-    client_key_data: Option<String>,
-    token: Option<String>,
-    #[serde(rename = "tokenFile")]
-    token_file: Option<String>,
-    exec: Option<IgnoredAny>,
-    auth_provider: Option<IgnoredAny>,
-    username: Option<String>,
-    password: Option<String>,
-    r#as: Option<String>,
-    as_uid: Option<String>,
-    as_groups: Option<IgnoredAny>,
-    as_user_extra: Option<IgnoredAny>,
-}
-
-/// The cluster and the user of the current context.
-struct Current {
-    cluster: ClusterEntry,
-    user: User,
-}
-
-impl Kubeconfig {
-    fn current(self) -> Result<Current, String> {
-        let name = self
-            .current_context
-            .filter(|name| !name.is_empty())
-            .ok_or("current-context: not set")?;
+impl Keys {
+    /// Finds the cluster and the user of a context.
+    fn chosen(&self, context: Option<&str>) -> Result<(&Self, &Self), String> {
+        let current = || self.text("current-context");
+        let (key, name) = match context {
+            Some(name) => ("--context", name.to_owned()),
+            None => (
+                "current-context",
+                current()?.ok_or("current-context: not set")?,
+            ),
+        };
         let context = self
-            .contexts
-            .into_iter()
-            .flatten()
-            .find(|c| c.name == name)
-            .ok_or("current-context: there is no context of that name")?
-            .context;
+            .entry("contexts", "context", &name)?
+            .ok_or_else(|| format!("{key}: there is no context of that name"))?;
+        let cluster = context.text("cluster")?.unwrap_or_default();
         let cluster = self
-            .clusters
-            .into_iter()
-            .flatten()
-            .find(|c| c.name == context.cluster)
-            .ok_or("contexts: there is no cluster of the current context's name")?
-            .cluster;
-        let user = match context.user.filter(|user| !user.is_empty()) {
-            None => User::default(),
-            Some(name) => {
-                let named = self.users.into_iter().flatten().find(|u| u.name == name);
-                let named =
-                    named.ok_or("contexts: there is no user of the current context's name")?;
-                named.user.unwrap_or_default()
+            .entry("clusters", "cluster", &cluster)?
+            .ok_or("contexts: there is no cluster of the name that the context gives")?;
+        let user = match context.text("user")? {
+            None => &NO_KEYS,
+            Some(name) => self
+                .entry("users", "user", &name)?
+                .ok_or("contexts: there is no user of the name that the context gives")?,
+        };
+        Ok((cluster, user))
+    }
+
+    fn refuse_unsupported(&self) -> Result<(), String> {
+        let Some(key) = UNSUPPORTED.split(' ').find(|key| self.is_set(key)) else {
+            return Ok(());
+        };
+        let remedy = match key {
+            INSECURE => "set certificate-authority-data to the cluster's CA, or ",
+            "tls-server-name" => "set server to a name that is in its certificate, or ",
+            _ => "",
+        };
+        Err(format!(
+            "{key}: not supported here; {remedy}run kubectl proxy and use a kubeconfig with server \
+             http://127.0.0.1:8001"
+        ))
+    }
+
+    /// Tells if a key that is not supported is in use. client-go rejects an empty plugin, so it counts.
+    fn is_set(&self, key: &str) -> bool {
+        match (key, self.get(key)) {
+            (_, None) => false,
+            ("exec" | "auth-provider", _) => true,
+            (INSECURE, Some(Node::Text(word))) => {
+                !["", "false", "no", "off", "n"].contains(&&*word.to_ascii_lowercase())
             }
-        };
-        Ok(Current { cluster, user })
+            (_, Some(Node::Text(text))) => !text.is_empty(),
+            (_, Some(Node::List(list))) => !list.is_empty(),
+            (_, Some(Node::Keys(keys))) => !keys.is_empty(),
+            (_, Some(_)) => true,
+        }
     }
-}
 
-impl Current {
-    fn access(self, folder: &Path) -> Result<Access, String> {
-        let Self { cluster, user } = self;
-        refuse(&[
-            (
-                "insecure-skip-tls-verify",
-                cluster.insecure_skip_tls_verify == Some(true),
-            ),
-            (
-                "tls-server-name",
-                is_set(cluster.tls_server_name.as_deref()),
-            ),
-            ("proxy-url", is_set(cluster.proxy_url.as_deref())),
-            ("exec", user.exec.is_some()),
-            ("auth-provider", user.auth_provider.is_some()),
-            ("username", is_set(user.username.as_deref())),
-            ("password", is_set(user.password.as_deref())),
-            ("as", is_set(user.r#as.as_deref())),
-            ("as-uid", is_set(user.as_uid.as_deref())),
-            ("as-groups", user.as_groups.is_some()),
-            ("as-user-extra", user.as_user_extra.is_some()),
-        ])?;
-        let server = server(cluster.server.as_deref().unwrap_or_default())?;
-        Ok(Access {
-            server,
-            roots: cluster.roots(folder)?,
-            token: token(user.token.as_deref(), user.token_file.as_deref(), folder)?,
-            identity: user.identity(folder)?,
-        })
-    }
-}
-
-impl ClusterEntry {
-    fn roots(self, folder: &Path) -> Result<RootCerts, String> {
-        let ca = Pem {
-            key: "certificate-authority",
-            file: self.certificate_authority,
-            data: self.certificate_authority_data,
-        };
-        match ca.read(folder)? {
+    /// Falls back to the public roots without a CA, as kubectl falls back to those of its system.
+    fn roots(&self, folder: &Path) -> Result<RootCerts, String> {
+        match self.pem("certificate-authority", folder)? {
             Some(pem) => http::roots(&pem).map_err(|e| format!("certificate-authority: {e}")),
-            // As kubectl does, which trusts what its system trusts.
             None => Ok(http::public_roots()),
         }
     }
-}
 
-impl User {
-    fn identity(self, folder: &Path) -> Result<Option<ClientCert>, String> {
-        let certificate = Pem {
-            key: "client-certificate",
-            file: self.client_certificate,
-            data: self.client_certificate_data,
-        };
-        let key = Pem {
-            key: "client-key",
-            file: self.client_key,
-            data: self.client_key_data,
-        };
-        match (certificate.read(folder)?, key.read(folder)?) {
-            (Some(certificate), Some(key)) => Ok(Some(http::identity(&certificate, &key)?)),
+    fn identity(&self, folder: &Path) -> Result<Option<ClientCert>, String> {
+        let certificate = self.pem("client-certificate", folder)?;
+        match (certificate, self.pem("client-key", folder)?) {
+            (Some(certificate), Some(key)) => http::identity(&certificate, &key).map(Some),
             (None, None) => Ok(None),
             (Some(_), None) => Err("client-key: not set".to_owned()),
             (None, Some(_)) => Err("client-certificate: not set".to_owned()),
         }
     }
-}
 
-fn refuse(keys: &[(&str, bool)]) -> Result<(), String> {
-    match keys.iter().find(|(_, present)| *present) {
-        Some((key, _)) => Err(format!(
-            "{key}: not supported here; use a kubeconfig without it"
-        )),
-        None => Ok(()),
+    /// Prefers the token file, unless it cannot be read and there is a token, as client-go does.
+    fn token(&self, folder: &Path) -> Result<Option<Token>, String> {
+        let mut token = self.text("token")?;
+        if let Some(file) = self.text("tokenFile")? {
+            match read(&folder.join(file), MAX_FILE) {
+                Ok(text) => {
+                    token = Some(String::from_utf8(text).map_err(|_| "tokenFile: not UTF-8")?);
+                }
+                Err(error) if token.is_none() => return Err(format!("tokenFile: {error}")),
+                Err(_) => {}
+            }
+        }
+        let token = token.map(|text| Token::new(&text)).transpose();
+        token.map_err(|e| format!("token: {e}"))
     }
-}
 
-fn is_set(text: Option<&str>) -> bool {
-    text.is_some_and(|text| !text.is_empty())
+    /// Reads PEM that is embedded or in a file. Prefers the embedded one, as client-go does.
+    fn pem(&self, key: &str, folder: &Path) -> Result<Option<Vec<u8>>, String> {
+        let data = format!("{key}-data");
+        if let Some(base64) = self.text(&data)? {
+            let pem = decode(&base64).ok_or_else(|| format!("{data}: not base64"));
+            return pem.map(Some);
+        }
+        let file = self.text(key)?;
+        let pem = file.map(|file| read(&folder.join(file), MAX_FILE));
+        pem.transpose().map_err(|e| format!("{key}: {e}"))
+    }
 }
 
 /// Http is for `kubectl proxy`, which listens on loopback and does the authentication itself.
 fn server(text: &str) -> Result<String, String> {
     let expected = "server: not an https URL (http is only for loopback)";
     let uri: ureq::http::Uri = text.parse().map_err(|_| expected)?;
-    let plain = uri.query().is_none() && uri.authority().is_some_and(is_address);
+    let plain = !text.contains(['?', '#']) && uri.authority().is_some_and(is_address);
     let encrypted = match uri.scheme_str() {
         Some("https") => true,
         Some("http") => uri.host().is_some_and(is_loopback),
@@ -242,44 +176,6 @@ fn server(text: &str) -> Result<String, String> {
         Ok(text.trim_end_matches('/').to_owned())
     } else {
         Err(expected.to_owned())
-    }
-}
-
-/// A token file wins over a token, as in client-go.
-fn token(token: Option<&str>, file: Option<&str>, folder: &Path) -> Result<Option<Token>, String> {
-    let text = match file.filter(|file| !file.is_empty()) {
-        Some(file) => {
-            let text = read(&folder.join(file), MAX_FILE).map_err(|e| format!("tokenFile: {e}"))?;
-            Some(String::from_utf8(text).map_err(|_| "tokenFile: not UTF-8")?)
-        }
-        None => token
-            .filter(|token| !token.is_empty())
-            .map(ToOwned::to_owned),
-    };
-    let token = text.map(|text| Token::new(&text)).transpose();
-    token.map_err(|e| format!("token: {e}"))
-}
-
-/// PEM that is embedded or in a file. Embedded wins, as in client-go.
-struct Pem {
-    key: &'static str,
-    file: Option<String>,
-    data: Option<String>,
-}
-
-impl Pem {
-    fn read(self, folder: &Path) -> Result<Option<Vec<u8>>, String> {
-        let Self { key, file, data } = self;
-        if let Some(data) = data.filter(|data| !data.is_empty()) {
-            let text = decode(&data).ok_or_else(|| format!("{key}-data: not base64"))?;
-            return Ok(Some(text));
-        }
-        match file.filter(|file| !file.is_empty()) {
-            Some(file) => read(&folder.join(file), MAX_FILE)
-                .map(Some)
-                .map_err(|e| format!("{key}: {e}")),
-            None => Ok(None),
-        }
     }
 }
 
@@ -306,9 +202,7 @@ mod tests {
     }
 
     fn open(text: &str) -> Result<Access, String> {
-        parse(text.as_bytes())?
-            .current()?
-            .access(Path::new("testdata"))
+        from_text(text.as_bytes(), Path::new("testdata"), None)
     }
 
     #[test]
@@ -408,6 +302,12 @@ mod tests {
             "https://a:644300",
             "http://127.0.0.1:80010",
             "https://a?b",
+            "https://a#b",
+            "https://[zz]/",
+            "https://[]",
+            "https://[127.0.0.1]:6443",
+            "https://[::1%25eth0]",
+            "http://[localhost]:8001",
             "ftp://a",
         ] {
             let error = open(&kubeconfig(&format!("server: '{server}'"), ""))
@@ -440,22 +340,345 @@ mod tests {
 
     #[test]
     fn an_error_gives_the_place_and_quotes_nothing() {
-        let error = open("users: [{name: u, user: {token: [acme-canary]}}]")
-            .err()
-            .unwrap();
-        assert!(
-            error.contains("line 1") && !error.contains("acme-canary"),
-            "{error}"
-        );
+        let named = kubeconfig("server: 'https://a'", "token: acme-canary");
+        for text in [
+            format!("{named}users: []\n"),
+            format!("{named}acme-canary"),
+            format!("{named}x: *acme-canary\n"),
+            format!("{named}x: [acme-canary\n"),
+            format!("{named}x: {{<<: acme-canary}}\n"),
+            format!("{named}x: {{<<: [acme-canary]}}\n"),
+            format!("{named}x: {{acme-canary: 1, 'acme-canary': 2}}\n"),
+        ] {
+            let error = open(&text).err().unwrap();
+            assert!(error.starts_with("not a kubeconfig"), "{error}");
+            assert!(!error.contains("acme-canary"), "{error}");
+        }
+        let error = open("a: 1\n\tb: 2\n").err().unwrap();
+        assert!(error.contains(" at line 2, column 1"), "{error}");
         for text in ["", "current-context: x", "current-context: ''", "[]", "\t"] {
             assert!(open(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
+    fn a_wrong_type_names_its_key_and_quotes_nothing() {
+        let good = kubeconfig("server: 'https://a'", "token: t");
+        for (from, to, key) in [
+            ("token: t", "token: [acme-canary]", "token: a string"),
+            ("token: t", "token: 1.5", "token: a string"),
+            ("{token: t}", "acme-canary", "user: a mapping"),
+            ("{token: t}", "[acme-canary]", "user: a mapping"),
+            ("'https://a'", "{acme-canary: 1}", "server: a string"),
+            ("{server: 'https://a'}", "acme-canary", "cluster: a mapping"),
+            ("here\n", "{acme-canary: 1}\n", "current-context: a string"),
+            (
+                "{cluster: c, user: u}",
+                "[acme-canary]",
+                "context: a mapping",
+            ),
+            (
+                "cluster: c, user: u",
+                "cluster: [c], user: u",
+                "cluster: a string",
+            ),
+            (
+                "cluster: c, user: u",
+                "cluster: c, user: {u: u}",
+                "user: a string",
+            ),
+            ("users: [", "users: acme-canary\nothers: [", "users: a list"),
+            ("clusters: [", "clusters: {}\nothers: [", "clusters: a list"),
+            ("contexts: [", "contexts: 5\nothers: [", "contexts: a list"),
+        ] {
+            assert!(good.contains(from), "{from}");
+            let error = open(&good.replace(from, to)).err().unwrap();
+            assert!(error.starts_with(key), "{to}: {error}");
+            assert!(!error.contains("acme-canary"), "{to}: {error}");
+        }
+    }
+
+    #[test]
+    fn aliases_cannot_fill_the_memory() {
+        let list = |of: &str, times| vec![of; times].join(",");
+        let (one, many) = (list("1", 800), list("*a", 300));
+        let text = format!("a: &a [{one}]\nb: &b [{many}]\nc: [{}]\n", list("*b", 300));
+        let error = open(&text).err().unwrap();
+        assert!(error.starts_with("not a kubeconfig at line 1, "), "{error}");
+    }
+
+    /// kubectl reads most of these, and refuses the others for an entry that is not used.
+    #[test]
+    fn an_entry_that_is_not_used_may_be_anything() {
+        let good = kubeconfig("server: 'https://a'", "token: t");
+        let entries = [
+            "{name: other}",
+            "{name: other, context: {user: u}}",
+            "{name: other, context: null, cluster: null, user: null}",
+            "{name: other, context: 5, cluster: [x], user: y}",
+            "{name: other, cluster: {server: 5, proxy-url: 'http://p'}, user: {exec: {}}}",
+            "{context: {cluster: c}, cluster: {server: x}, user: {token: y}}",
+            "{name: [other]}",
+            "{name: 1.30}",
+            "null",
+            "5",
+            "x",
+            "[]",
+            "{}",
+            "{5: 6, [7]: 8}",
+        ];
+        for list in ["contexts: [", "clusters: [", "users: ["] {
+            for entry in entries {
+                let text = good.replace(list, &format!("{list}{entry}, "));
+                let access = open(&text).unwrap_or_else(|e| panic!("{text}{e}"));
+                assert_eq!(access.server, "https://a");
+                assert!(access.token.is_some());
+            }
+        }
+        for other in [
+            "preferences: [1]",
+            "extensions: 5",
+            "5: x",
+            "<<: {users: []}",
+        ] {
+            assert!(open(&format!("{other}\n{good}")).is_ok(), "{other}");
+        }
+    }
+
+    #[test]
+    fn contexts_without_a_cluster_and_without_a_context_are_read() {
+        for other in ["\n  context: {user: u}", ""] {
+            let text = format!(
+                "apiVersion: v1\n\
+                 kind: Config\n\
+                 clusters:\n\
+                 - name: c\n  cluster:\n    server: http://127.0.0.1:1\n\
+                 contexts:\n\
+                 - name: x\n  context: {{cluster: c, user: u}}\n\
+                 - name: other{other}\n\
+                 current-context: x\n\
+                 users:\n\
+                 - name: u\n  user:\n    token: placeholder\n"
+            );
+            assert_eq!(open(&text).unwrap().server, "http://127.0.0.1:1");
+        }
+    }
+
+    #[test]
+    fn a_null_is_a_key_that_is_not_set() {
+        let nulls = "certificate-authority: null, certificate-authority-data: ~, \
+                     insecure-skip-tls-verify: null, tls-server-name: , proxy-url: null";
+        let cluster = format!("server: 'https://a', {nulls}");
+        let user = "token: null, tokenFile: ~, exec: null, auth-provider: , as-groups: null, \
+                    as-user-extra: null, username: null, client-key-data: null";
+        let access = open(&kubeconfig(&cluster, user)).unwrap();
+        assert!(access.token.is_none() && access.identity.is_none());
+        let good = kubeconfig("server: 'https://a'", "token: t");
+        assert!(open(&good.replace("{token: t}", "null")).is_ok());
+        assert!(open(&good.replace("user: u", "user: null")).is_ok());
+        for (from, to, error) in [
+            ("{server: 'https://a'}", "null", "server: not an https"),
+            ("cluster: c,", "cluster: null,", "contexts: there is no cl"),
+            ("{cluster: c, user: u}", "null", "contexts: there is no cl"),
+        ] {
+            let found = open(&good.replace(from, to)).err().unwrap();
+            assert!(found.starts_with(error), "{from}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_clearly_false_is_insecure() {
+        let open = |word: &str| {
+            let cluster = format!("server: 'https://a', insecure-skip-tls-verify: {word}");
+            super::from_text(kubeconfig(&cluster, "").as_bytes(), Path::new(""), None)
+        };
+        for word in [
+            "false", "False", "FALSE", "no", "No", "n", "N", "off", "OFF", "'false'", "\"no\"",
+            "''", "null", "~",
+        ] {
+            assert!(open(word).is_ok(), "{word}");
+        }
+        for word in [
+            "true",
+            "True",
+            "TRUE",
+            "yes",
+            "Yes",
+            "y",
+            "Y",
+            "on",
+            "ON",
+            "'true'",
+            "\"yes\"",
+            "1",
+            "0",
+            "' '",
+            "x",
+            "[]",
+            "{}",
+            "[false]",
+            "!!bool true",
+        ] {
+            let error = open(word).err();
+            let refused = error.is_some_and(|e| e.starts_with("insecure-skip-tls-verify: "));
+            assert_eq!(refused, !["[]", "{}"].contains(&word), "{word}");
+        }
+    }
+
+    #[test]
+    fn names_that_yaml_reads_as_something_else_are_texts() {
+        for name in ["5", "true", "yes", "2024-01-01", "007", "null-1"] {
+            let text = kubeconfig("server: 'https://a'", "token: 12345")
+                .replace("here", name)
+                .replace("cluster: c,", &format!("cluster: {name},"))
+                .replace("name: c,", &format!("name: {name},"));
+            let access = open(&text).unwrap();
+            assert_eq!(access.token.unwrap().0, "Bearer 12345");
+            let quoted = text.replacen(name, &format!("'{name}'"), 1);
+            assert!(open(&quoted).is_ok(), "{quoted}");
+        }
+    }
+
+    #[test]
+    fn a_merge_key_adds_the_keys_of_other_mappings() {
+        let server = |cluster: &str, top: &str| {
+            let text = [top, &kubeconfig(cluster, "token: t")].concat();
+            open(&text).map(|access| access.server)
+        };
+        let (a, b) = ("server: 'https://a'", "server: 'https://b'");
+        for (cluster, top, expected) in [
+            (format!("<<: {{{a}}}"), "", "https://a"),
+            (format!("<<: [{{x: y}}, {{{a}}}]"), "", "https://a"),
+            (format!("<<: [{{{a}}}, {{{b}}}]"), "", "https://a"),
+            (format!("<<: {{<<: {{{a}}}}}"), "", "https://a"),
+            // As kubectl does it: the later one.
+            (format!("<<: {{{b}}}, {a}"), "", "https://a"),
+            (format!("{b}, <<: {{{a}}}"), "", "https://a"),
+            (format!("{a}, <<: []"), "", "https://a"),
+            (
+                "<<: *middle".to_owned(),
+                "base: &base {server: 'https://a'}\nmiddle: &middle {<<: *base}\n",
+                "https://a",
+            ),
+        ] {
+            assert_eq!(server(&cluster, top).as_deref(), Ok(expected), "{cluster}");
+        }
+        let twice = format!("{a}, <<: {{}}, <<: {{}}");
+        assert!(
+            server(&twice, "")
+                .unwrap_err()
+                .starts_with("not a kubeconfig")
+        );
+    }
+
+    #[test]
+    fn what_is_not_supported_is_also_refused_where_it_is_merged() {
+        let anchors =
+            "base: &base {proxy-url: 'http://127.0.0.1:2'}\nmiddle: &middle {<<: *base}\n";
+        for merged in [
+            "{proxy-url: \"http://127.0.0.1:2\"}",
+            "[{proxy-url: 'http://127.0.0.1:2'}]",
+            "[{<<: {x: y}}, {<<: {proxy-url: 'http://127.0.0.1:2'}}]",
+            "*base",
+            "*middle",
+            "[*middle, {x: y}]",
+        ] {
+            let cluster = format!("server: 'https://a', <<: {merged}");
+            let text = [anchors, &kubeconfig(&cluster, "token: t")].concat();
+            let error = open(&text).err().unwrap();
+            assert!(
+                error.starts_with("proxy-url: not supported here; "),
+                "{error}"
+            );
+        }
+        let error = open(&kubeconfig(
+            "server: 'https://a'",
+            "token: t, <<: {exec: {}}",
+        ));
+        assert!(
+            error
+                .err()
+                .unwrap()
+                .starts_with("exec: not supported here; ")
+        );
+        // A whole entry, and the lists.
+        let good = kubeconfig("server: 'https://a'", "token: t");
+        let entry = good.replace(
+            "{name: u, user: {token: t}}",
+            "{<<: {name: u, user: {as: x}}}",
+        );
+        assert!(open(&entry).err().unwrap().starts_with("as: "));
+        let lists = format!("<<:\n  {}", good.trim_end().replace('\n', "\n  "));
+        assert_eq!(open(&lists).unwrap().server, "https://a");
+    }
+
+    #[test]
+    fn a_refusal_names_a_remedy() {
+        for (cluster, user) in [
+            ("proxy-url: 'http://p'", ""),
+            ("tls-server-name: x", ""),
+            ("insecure-skip-tls-verify: true", ""),
+            ("", "exec: {}"),
+            ("", "exec: []"),
+            ("", "auth-provider: ''"),
+        ] {
+            let error = open(&kubeconfig(cluster, user)).err().unwrap();
+            let remedy = "run kubectl proxy and use a kubeconfig with server http://127.0.0.1:8001";
+            assert!(error.ends_with(remedy), "{error}");
+        }
+    }
+
+    #[test]
+    fn another_context_can_be_chosen() {
+        let text = kubeconfig("server: 'https://a'", "token: t").replace(
+            "{name: there, context: {cluster: x, user: x}}",
+            "{name: there, context: {cluster: d}}",
+        );
+        let text = text.replace(
+            "clusters: [",
+            "clusters: [{name: d, cluster: {server: 'https://d'}}, ",
+        );
+        let open = |text: &str, context| from_text(text.as_bytes(), Path::new(""), Some(context));
+        for current in ["current-context: here", "current-context: [x]", "x: y"] {
+            let text = text.replace("current-context: here", current);
+            let access = open(&text, "there").unwrap();
+            assert_eq!(access.server, "https://d");
+            assert!(access.token.is_none());
+            assert_eq!(open(&text, "here").unwrap().server, "https://a");
+        }
+        for unknown in ["acme-canary", "", "Here"] {
+            let error = open(&text, unknown).err().unwrap();
+            assert_eq!(error, "--context: there is no context of that name");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_kubeconfig_is_an_error() {
+        let error = access(Path::new("LICENSE"), None).err().unwrap();
+        assert!(error.starts_with("not a kubeconfig"), "{error}");
+        let error = access(Path::new("nowhere"), None).err().unwrap();
+        assert!(error.starts_with("No such file"), "{error}");
+    }
+
+    #[test]
+    fn a_token_replaces_a_token_file_that_cannot_be_read() {
+        let token = |user: &str| {
+            let access = open(&kubeconfig("server: 'https://a'", user)).unwrap();
+            access.token.unwrap().0
+        };
+        assert_eq!(token("token: t, tokenFile: nowhere"), "Bearer t");
+        let folder = std::env::temp_dir().join(format!("token-{}", std::process::id()));
+        std::fs::write(&folder, "of-the-file\n").unwrap();
+        let user = format!("token: t, tokenFile: '{}'", folder.display());
+        assert_eq!(token(&user), "Bearer of-the-file");
+        std::fs::remove_file(folder).unwrap();
+    }
+
+    #[test]
     fn base64_is_decoded_whole() {
         assert_eq!(decode("QUJDRA==").as_deref(), Some(&b"ABCD"[..]));
         assert_eq!(decode(&"QUJD".repeat(5000)).map(|d| d.len()), Some(15_000));
+        assert_eq!(decode("QUJD\n  RA==\n").as_deref(), Some(&b"ABCD"[..]));
         assert_eq!(decode("Q!"), None);
     }
 }

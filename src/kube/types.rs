@@ -71,6 +71,19 @@ pub struct NamespaceMeta {
     pub creation_timestamp: Option<Timestamp>,
 }
 
+/// An object of which only the age matters: `PartialObjectMetadata` or all of it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Object {
+    pub(crate) metadata: Created,
+}
+
+/// The age of an object.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Created {
+    pub(crate) creation_timestamp: Option<Timestamp>,
+}
+
 /// A DaemonSet of which only the presence matters: `PartialObjectMetadata` or, in a recording, all
 /// of it.
 #[derive(Debug, Deserialize)]

@@ -16,7 +16,7 @@ use crate::error::Error;
 /// necessary: a file with the same content is left as it is. On an error, the old file is.
 pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let Some(name) = path.file_name() else {
-        return Err(Error::Args(format!(
+        return Err(Error::args(format!(
             "--output expects a file, not {}",
             path.display()
         )));
@@ -25,7 +25,7 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let is_device = path.starts_with("/dev") && path.is_symlink();
     if is_device || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         let reason = io::Error::other("is not a file");
-        return Err(Error::write(path, reason));
+        return Err(Error::write(path.display(), reason));
     }
     if is_written(path, content) {
         return Ok(false);
@@ -37,12 +37,12 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     builder.recursive(true).mode(0o700);
     builder
         .create(folder)
-        .map_err(|e| Error::write(folder, e))?;
-    let beside =
-        Beside::create(folder, &name.to_string_lossy()).map_err(|e| Error::write(folder, e))?;
+        .map_err(|e| Error::write(folder.display(), e))?;
+    let beside = Beside::create(folder, &name.to_string_lossy())
+        .map_err(|e| Error::write(folder.display(), e))?;
     beside
         .replace(path, content)
-        .map_err(|e| Error::write(path, e))?;
+        .map_err(|e| Error::write(path.display(), e))?;
     // The rename outlives a power failure only once the folder is written. The file is whole either
     // way.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());

@@ -52,11 +52,13 @@ pub const PRIMARY: &[Row] = &[
     // GKE's Dataplane V2 is Cilium.
     row("cilium", "kube-system", "anetd"),
     row("kindnet", "kube-system", "kindnet"),
-    row(KUBE_ROUTER, "kube-system", "kube-router"),
+    row("kube-router", "kube-system", "kube-router"),
+    row("kilo", "kube-system", "kilo"),
 ];
 
-/// Installed for BGP or network policies alone, it has the same name and runs beside flannel.
-const KUBE_ROUTER: &str = "kube-router";
+/// CNIs that may also run beside flannel, for BGP, network policies or encryption alone. Their
+/// DaemonSets have the same name then.
+const BESIDE_FLANNEL: [&str; 2] = ["kilo", "kube-router"];
 
 /// The CNI of a cluster: words of the tables only.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -82,7 +84,7 @@ impl Cni {
 
     /// Whether it matters that the nodes show flannel.
     pub fn may_be_flannel(primary: Option<&Row>) -> bool {
-        primary.is_none_or(|row| row.cni == KUBE_ROUTER)
+        primary.is_none_or(|row| BESIDE_FLANNEL.contains(&row.cni))
     }
 }
 
@@ -109,7 +111,8 @@ mod tests {
     #[test]
     fn the_notation_is_that_of_rke2() {
         let (multus, canal) = (Some(&META[0]), Some(&PRIMARY[0]));
-        let router = PRIMARY.iter().find(|row| row.cni == "kube-router");
+        let row = |cni| PRIMARY.iter().find(|row| row.cni == cni);
+        let (router, kilo) = (row("kube-router"), row("kilo"));
         for (meta, primary, flannel, text) in [
             (None, canal, false, "canal"),
             (None, canal, true, "canal"),
@@ -120,6 +123,8 @@ mod tests {
             (multus, None, true, "multus,flannel"),
             (None, router, false, "kube-router"),
             (None, router, true, "flannel"),
+            (None, kilo, false, "kilo"),
+            (None, kilo, true, "flannel"),
         ] {
             assert_eq!(Cni::new(meta, primary, flannel).to_string(), text);
         }
@@ -130,7 +135,7 @@ mod tests {
         for row in PRIMARY {
             assert_eq!(
                 Cni::may_be_flannel(Some(row)),
-                row.cni == "kube-router",
+                ["kilo", "kube-router"].contains(&row.cni),
                 "{row:?}"
             );
         }

@@ -1,42 +1,179 @@
-//! `--explain`: the report of this cluster for people, with what becomes of it.
+//! `--explain`: a page for people that says whether this cluster reports, where, when and what.
+
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::facts::Facts;
 use super::payload::FIELDS;
-use crate::config::switch::{Switch, opt_out_command};
+use crate::config::settings::Setting;
 use crate::config::{Config, duration};
+use crate::error::Error;
 use crate::http::USER_AGENT;
+use crate::kube::installation::Installation;
 use crate::kube::timestamp::Timestamp;
+use crate::log::plain;
 use crate::spread;
 
-/// What is explained besides the report.
-pub(crate) struct Circumstances<'a> {
-    pub(crate) config: &'a Config,
-    /// The namespace of the pod.
-    pub(crate) namespace: &'a str,
-    /// Whether the cluster is read from outside, where its own settings are not known.
-    pub(crate) outside: bool,
+/// All that the page is made of.
+#[derive(Debug)]
+pub(crate) struct Explanation<'a> {
+    pub(crate) reporting: Reporting,
+    /// The settings, unless there are none or a mistake is in them.
+    pub(crate) config: Option<&'a Config>,
+    /// The cluster or process that the settings belong to.
+    pub(crate) settings: &'static str,
+    /// The responder's objects in a cluster that is read from outside.
+    pub(crate) installation: Option<&'a Installation>,
+    /// The report, or why it cannot be made.
+    pub(crate) report: Result<(&'a Facts, Value), &'a Error>,
+    /// The command that turns reporting off.
+    pub(crate) turn_off: String,
     pub(crate) now: Timestamp,
 }
 
-/// The explanation of a report, as plain text.
-pub(crate) fn text(report: &Value, facts: &Facts, circumstances: &Circumstances<'_>) -> String {
-    let mut page = Page(String::new());
-    page.line("What is sent:");
-    page.line("");
-    fields(&mut page, report, facts);
-    page.line("");
-    page.line("Like any request it also carries the address it comes from, and the header");
-    page.line(&format!("User-Agent: {USER_AGENT}"));
-    page.line("");
-    what_becomes_of_it(&mut page, facts, circumstances);
-    page.0
+/// Whether this cluster reports.
+#[derive(Debug)]
+pub(crate) enum Reporting {
+    /// Not yet: the grace period ends after this time.
+    Begins(Duration),
+    /// No, and why not.
+    Off(String),
+    /// Yes, and by which setting.
+    On(String),
+    /// The CronJob cannot be read, and why not.
+    Unknown(String),
 }
 
-fn fields(page: &mut Page, report: &Value, facts: &Facts) {
-    let row = |key, value: &str, read_from| format!("{key:<18} {value:<37} {read_from}");
-    page.line(&row("FIELD", "VALUE", "READ FROM"));
+impl Explanation<'_> {
+    /// The page, in lines that are never wrapped, so that each can be copied.
+    pub(crate) fn text(&self) -> String {
+        let mut page = Page::default();
+        self.answer(&mut page);
+        if let Some(config) = self.config {
+            self.way(&mut page, config);
+        }
+        page.line("Settings", self.settings);
+        if let Some(installation) = self.installation {
+            self.runs(&mut page, installation);
+        }
+        match &self.report {
+            Ok((facts, report)) => fields(&mut page, facts, report),
+            Err(error) => page.line("Report", &format!("not shown: {error}")),
+        }
+        page.line("Now", "nothing was sent");
+        page.0
+    }
+
+    fn answer(&self, page: &mut Page) {
+        match &self.reporting {
+            Reporting::Begins(left) => {
+                page.line(
+                    "Reporting",
+                    &format!("begins in {}", duration::rough(*left)),
+                );
+                page.line("Off", &self.turn_off);
+            }
+            Reporting::Off(why) => page.line("Reporting", &format!("off: {why}")),
+            Reporting::On(by) => {
+                let is_certain = self
+                    .installation
+                    .is_none_or(|installation| installation.is_certain);
+                let limit = if is_certain {
+                    ""
+                } else {
+                    ", as far as it could be read"
+                };
+                page.line("Reporting", &format!("on{limit}"));
+                page.line("Why", by);
+                page.line("Off", &self.turn_off);
+            }
+            Reporting::Unknown(why) => page.line("Reporting", &format!("unknown: {why}")),
+        }
+    }
+
+    fn way(&self, page: &mut Page, config: &Config) {
+        let target = &config.target;
+        let chosen = if target.chosen {
+            "as configured"
+        } else {
+            "the default"
+        };
+        page.line("Where", &format!("{target} ({chosen})"));
+        if let Some(via) = &target.proxy {
+            let (host, port) = (via.proxy.host(), via.proxy.port());
+            page.line("Proxy", &format!("{host}:{port} ({})", via.variable));
+        }
+        if matches!(self.reporting, Reporting::Off(_)) {
+            return;
+        }
+        page.line("When", &self.when(config));
+        let grace_period = &config.grace_period;
+        if !grace_period.value.is_zero() {
+            let (age, by) = (duration::text(grace_period.value), &grace_period.origin);
+            page.line(
+                "First",
+                &format!("{age} after cluster and CronJob were created ({by})"),
+            );
+        }
+    }
+
+    fn when(&self, config: &Config) -> String {
+        if config.spread.is_zero() {
+            return "at each run, as soon as the cluster has been read (no spread is set)"
+                .to_owned();
+        }
+        let spread = duration::text(config.spread);
+        match &self.report {
+            Ok((facts, _)) => {
+                let wait = spread::wait(&facts.kube_system.uid, config.spread);
+                let wait = duration::text(wait);
+                format!(
+                    "at each run, {wait} after the cluster was read: its UUID modulo the spread of {spread}"
+                )
+            }
+            Err(_) => format!("at each run, less than {spread} after the cluster was read"),
+        }
+    }
+
+    fn runs(&self, page: &mut Page, installation: &Installation) {
+        let ago = |moment: Option<Timestamp>| match moment {
+            Some(moment) => duration::rough(moment.until(self.now)) + " ago",
+            None => "never".to_owned(),
+        };
+        let status = &installation.status;
+        let (run, success) = (
+            ago(status.last_schedule_time),
+            ago(status.last_successful_time),
+        );
+        page.line("Last run", &format!("{run}; last success: {success}"));
+        let own = concat!("v", env!("CARGO_PKG_VERSION"));
+        let is_other = |tag: &&String| tag.trim_end_matches("-fips") != own;
+        if let Some(tag) = installation.tag.as_ref().filter(is_other) {
+            page.line(
+                "Image",
+                &format!("{tag} is installed, and this program is {own}"),
+            );
+        }
+        if let Some(Setting { value, origin }) = self.config.and_then(|c| c.target.ca_file.as_ref())
+        {
+            page.line(
+                "Not read",
+                &format!("{value} ({origin}), which is a file of the pod"),
+            );
+        }
+        for source in &installation.unread {
+            page.line("Not read", source);
+        }
+    }
+}
+
+fn fields(page: &mut Page, facts: &Facts, report: &Value) {
+    let row = |key, value: &str, rest: &str| format!("{key:<19}{value:<38}{rest}");
+    page.line("", "");
+    page.text("A report:");
+    page.line("", "");
+    page.text(&row("FIELD", "VALUE", "READ FROM"));
     for field in FIELDS {
         let parts = [report, &report["extraTagInfo"], &report["extraFieldInfo"]];
         let value = match parts.into_iter().find_map(|part| part.get(field.key)) {
@@ -44,131 +181,29 @@ fn fields(page: &mut Page, report: &Value, facts: &Facts) {
             Some(value) => value.to_string(),
             None => "omitted, not known".to_owned(),
         };
-        page.line(&row(field.key, &value, field.read_from));
-        page.paragraph(19, "", field.not_personal);
+        page.text(&row(field.key, &value, field.read_from));
+        page.text(&row("", field.purpose, ""));
         if let ("cni-plugin", Err(error)) = (field.key, &facts.cni) {
-            page.paragraph(19, "", &format!("not known: {error}"));
+            page.text(&row("", &format!("not known: {error}"), ""));
         }
     }
+    page.line("", "");
+    page.text("Like any request it also carries the address it comes from, and the header");
+    page.text(&format!("User-Agent: {USER_AGENT}"));
+    page.line("", "");
 }
 
-fn what_becomes_of_it(page: &mut Page, facts: &Facts, circumstances: &Circumstances<'_>) {
-    let Circumstances {
-        config,
-        namespace,
-        outside,
-        now,
-    } = circumstances;
-    let chosen = if config.target.chosen {
-        "as configured"
-    } else {
-        "the default"
-    };
-    page.item("Where", &format!("{} ({chosen})", config.target));
-    match &config.switch {
-        Switch::Off { by } => {
-            page.item("When", "never");
-            page.item("Why", &format!("reporting is off: {by}"));
-        }
-        Switch::On { by } => {
-            page.item("When", &when(facts, config));
-            from(page, facts, config, *now);
-            page.item("Why", &format!("reporting is on: {by}"));
-            page.command("Off", &opt_out_command(namespace));
-        }
-    }
-    if *outside {
-        whose_settings(page, namespace);
-    }
-    page.item("Now", "nothing was sent");
-}
-
-fn from(page: &mut Page, facts: &Facts, config: &Config, now: Timestamp) {
-    let grace_period = &config.grace_period;
-    if let Some(begins) = facts.begins(grace_period.value, now) {
-        let (age, by) = (duration::text(grace_period.value), &grace_period.origin);
-        let reason = format!("the cluster is younger than {age} ({by})");
-        page.item("From", &format!("{begins} on: {reason}"));
-    }
-}
-
-/// From outside, the settings of the cluster are not known.
-fn whose_settings(page: &mut Page, namespace: &str) {
-    page.item(
-        "But",
-        "these are the settings of this machine. Those of the cluster, where a suspended CronJob sends nothing:",
-    );
-    page.command(
-        "",
-        &format!(
-            "kubectl -n {namespace} get --ignore-not-found -o yaml cronjob/rke2-metrics-responder \
-             configmap/rke2-metrics-responder configmap/rke2-metrics-responder-override"
-        ),
-    );
-}
-
-fn when(facts: &Facts, config: &Config) -> String {
-    if config.spread.is_zero() {
-        return "at each run, as soon as the cluster has been read (no spread is set)".to_owned();
-    }
-    let wait = duration::text(spread::wait(&facts.kube_system.uid, config.spread));
-    let spread = duration::text(config.spread);
-    format!(
-        "at each run, {wait} after the cluster was read: its UUID modulo the spread of {spread}"
-    )
-}
-
+#[derive(Default)]
 struct Page(String);
 
 impl Page {
-    fn line(&mut self, text: &str) {
-        self.0 += text.trim_end();
+    fn line(&mut self, label: &str, text: &str) {
+        self.text(&format!("{label:<11}{text}"));
+    }
+
+    /// Replaces control characters: some of the texts come out of a cluster.
+    fn text(&mut self, text: &str) {
+        self.0 += plain(text).trim_end();
         self.0 += "\n";
-    }
-
-    fn item(&mut self, label: &str, text: &str) {
-        self.paragraph(7, label, text);
-    }
-
-    /// Never wrapped, so that it can be pasted.
-    fn command(&mut self, label: &str, text: &str) {
-        self.line(&format!("{label:<7}{text}"));
-    }
-
-    /// Words in lines of at most 100 columns, all of them indented like the first, which begins
-    /// with the label.
-    fn paragraph(&mut self, indent: usize, label: &str, text: &str) {
-        let mut line = format!("{label:<indent$}");
-        let mut words = text.split(' ').peekable();
-        while let Some(word) = words.next() {
-            line += word;
-            match words.peek() {
-                Some(next) if line.len() + 1 + next.len() <= 100 => line += " ",
-                _ => {
-                    self.line(&line);
-                    line = " ".repeat(indent);
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_are_wrapped_at_100_columns() {
-        let mut page = Page(String::new());
-        let word = "x".repeat(44);
-        page.item("Why", &format!("a {word} {word}y {word}"));
-        let first = format!("Why    a {word} {word}y");
-        assert_eq!(first.len(), 99);
-        page.item("", &format!("ab {word} {word}y {word}"));
-        page.item("", &format!("abc {word} {word}y"));
-        let expected = format!(
-            "{first}\n       {word}\n       ab {word} {word}y\n       {word}\n       abc {word}\n       {word}y\n"
-        );
-        assert_eq!(page.0, expected);
     }
 }

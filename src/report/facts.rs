@@ -1,17 +1,14 @@
 //! What is known of the cluster.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::cni::Cni;
 use super::os::Os;
 use crate::error::Error;
 use crate::kube::nodes::Node;
-use crate::kube::timestamp::Timestamp;
 use crate::kube::types::{GitVersion, NamespaceMeta};
 
-/// Without one of these facts there is no report, but for the CNI: without it, only its own field is
-/// missing.
+/// Every fact is required except the CNI; if that is unknown, only its field is omitted.
 #[derive(Debug)]
 pub struct Facts {
     /// `gitVersion` of the API server.
@@ -22,15 +19,6 @@ pub struct Facts {
     pub nodes: Tally,
     /// The CNI, or why it is not known.
     pub cni: Result<Cni, Error>,
-}
-
-impl Facts {
-    /// When the cluster begins to report, if it is younger than `grace_period`. One that was made
-    /// in the future is young; an unknown age is no reason to wait.
-    pub(crate) fn begins(&self, grace_period: Duration, now: Timestamp) -> Option<Timestamp> {
-        let begins = self.kube_system.creation_timestamp?.plus(grace_period);
-        (!grace_period.is_zero() && now < begins).then_some(begins)
-    }
 }
 
 /// The nodes, counted.
@@ -130,61 +118,6 @@ mod tests {
             ),
         ] {
             assert_eq!(tally(nodes).os().map(Os::id), os, "{nodes:?}");
-        }
-    }
-
-    #[test]
-    fn a_cluster_begins_to_report_when_its_grace_period_is_over() {
-        let time = |text: &str| Timestamp::try_from(text.to_owned()).unwrap();
-        let day = Duration::from_secs(86_400);
-        for (created, grace_period, now, begins) in [
-            (
-                Some("2026-11-22T12:00:00Z"),
-                day,
-                "2026-11-23T11:59:59Z",
-                true,
-            ),
-            (
-                Some("2026-11-22T12:00:00Z"),
-                day,
-                "2026-11-23T12:00:00Z",
-                false,
-            ),
-            (
-                Some("2026-11-22T12:00:00Z"),
-                Duration::ZERO,
-                "2026-11-22T12:00:00Z",
-                false,
-            ),
-            (
-                Some("2030-01-01T00:00:00Z"),
-                day,
-                "2026-11-23T12:00:00Z",
-                true,
-            ),
-            (
-                Some("2030-01-01T00:00:00Z"),
-                Duration::ZERO,
-                "2026-11-23T12:00:00Z",
-                false,
-            ),
-            (None, day, "2026-11-23T12:00:00Z", false),
-        ] {
-            let facts = Facts {
-                version: "v1.2.3".to_owned().try_into().unwrap(),
-                kube_system: NamespaceMeta {
-                    uid: uuid::Uuid::from_u128(7),
-                    creation_timestamp: created.map(time),
-                },
-                nodes: Tally::default(),
-                cni: Ok(Cni::new(None, None, false)),
-            };
-            let expected = begins.then(|| time(created.unwrap()).plus(day));
-            assert_eq!(
-                facts.begins(grace_period, time(now)),
-                expected,
-                "{created:?} {now}"
-            );
         }
     }
 }

@@ -1,11 +1,11 @@
 //! The closed table of operating systems: osImage of a node → the `ID` of that distribution's
 //! os-release.
 //!
-//! osImage is the free text of `PRETTY_NAME`; anybody can put anything there. Only a word of this
-//! table leaves the cluster, and `other` for what is not in it.
+//! The kubelet copies osImage from `PRETTY_NAME` of os-release, which is free text. Only the words
+//! of this table leave the cluster; any other osImage is sent as `other`.
 
-/// What osImage begins with → the os-release `ID`, in lower case. Sorted by bytes, capitals first.
-/// To add an OS, add its row here and its osImage to the test below.
+/// Beginnings of osImage, each with the os-release `ID` in lower case. Sorted by bytes, capitals
+/// first. To add an OS, add its row here and its osImage to the test below.
 const TABLE: &[(&str, &str)] = &[
     ("Alibaba Cloud Linux", "alinux"),
     ("AlmaLinux", "almalinux"),
@@ -14,9 +14,12 @@ const TABLE: &[(&str, &str)] = &[
     ("Anolis OS", "anolis"),
     ("Arch Linux", "arch"),
     ("Arch Linux ARM", "archarm"),
-    // Armbian replaces PRETTY_NAME alone: the ID of its os-release stays that of Debian or Ubuntu.
+    // Armbian, and Orange Pi's images made like it, replace PRETTY_NAME only: the ID of their
+    // os-release stays `debian` or `ubuntu`. Each builder of Armbian may set a name of its own, such
+    // as Armbian_community or Armbian-unofficial.
     ("Armbian", "armbian"),
-    ("Armbian_community", "armbian"),
+    ("Armbian-", "armbian"),
+    ("Armbian_", "armbian"),
     ("Bottlerocket", "bottlerocket"),
     ("Buildroot", "buildroot"),
     ("CBL-Mariner", "mariner"),
@@ -36,10 +39,12 @@ const TABLE: &[(&str, &str)] = &[
     ("Kali GNU", "kali"),
     ("Kylin", "kylin"),
     ("Linux Mint", "linuxmint"),
+    ("Manjaro ARM", "manjaro-arm"),
     ("Manjaro Linux", "manjaro"),
     ("Microsoft Azure Linux", "azurelinux"),
     ("NixOS", "nixos"),
     ("Oracle Linux Server", "ol"),
+    ("Orange Pi", "orangepi"),
     ("Pop!_OS", "pop"),
     ("RED OS", "redos"),
     (
@@ -95,14 +100,14 @@ const TABLE: &[(&str, &str)] = &[
 pub struct Os(&'static str);
 
 impl Os {
-    /// Every osImage that the table does not know.
+    /// Any osImage that is not in the table.
     pub const OTHER: Self = Self("other");
 
     /// Looks up `status.nodeInfo.osImage` of a node.
     pub fn of(os_image: &str) -> Self {
-        // The kubelet strips double quotes from PRETTY_NAME, but not single ones.
+        // The kubelet strips double quotes from PRETTY_NAME, but not single quotes.
         let image = os_image.trim_matches(['\'', ' ']);
-        // All beginnings of a text sort before it, the longest one last.
+        // All beginnings of a text sort before it, and the longest of them is the last.
         let after = TABLE.partition_point(|(beginning, _)| *beginning <= image);
         let mut before = TABLE[..after].iter().rev();
         before
@@ -121,20 +126,20 @@ impl Os {
     }
 }
 
-/// Whether `image` begins with `words`, whole: `Ubuntuish 1` is not Ubuntu, while `CentOS Linux 7`,
-/// `Debian GNU/Linux` and `openSUSE Leap 42.3` belong to `CentOS`, `Debian GNU` and `openSUSE Leap
-/// 42`.
-fn begins_with_words(image: &str, words: &str) -> bool {
-    image
-        .strip_prefix(words)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '/', '.']))
+/// Compares whole words: `Ubuntuish 1` is not Ubuntu, but `CentOS Linux 7`, `Debian GNU/Linux` and
+/// `openSUSE Leap 42.3` begin with `CentOS`, `Debian GNU` and `openSUSE Leap 42`. After a beginning
+/// that ends in `-` or `_`, the word may go on.
+fn begins_with_words(image: &str, beginning: &str) -> bool {
+    image.strip_prefix(beginning).is_some_and(|rest| {
+        beginning.ends_with(['-', '_']) || rest.is_empty() || rest.starts_with([' ', '/', '.'])
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Strings of real nodes.
+    /// Values of real nodes, and of os-release files of real machines.
     const OS_IMAGES: &[(&str, &str)] = &[
         ("AlmaLinux 9.6 (Sage Margay)", "almalinux"),
         ("Alpine Linux v3.20", "alpine"),
@@ -154,6 +159,10 @@ mod tests {
         ),
         ("Anolis OS 8.9", "anolis"),
         ("Armbian 25.8.1 bookworm", "armbian"),
+        ("Armbian-bpi-SpacemiT 24.5.0-trunk mantic", "armbian"),
+        ("Armbian-unofficial 24.11.0 Bookworm", "armbian"),
+        ("Armbian-unofficial 26.5.2 trixie", "armbian"),
+        ("Armbian_Security 24.8.0 bookworm", "armbian"),
         ("Armbian_community 26.2.0-trunk.18 trixie", "armbian"),
         ("EulerOS 2.0 (SP12)", "euleros"),
         ("Garden Linux 1877.3", "gardenlinux"),
@@ -195,10 +204,13 @@ mod tests {
         ("K3s dev", "k3s"),
         ("Kali GNU/Linux Rolling", "kali"),
         ("Linux Mint 22", "linuxmint"),
+        ("Manjaro ARM", "manjaro-arm"),
         ("Manjaro Linux", "manjaro"),
         ("Microsoft Azure Linux 3.0", "azurelinux"),
         ("NixOS 25.05 (Warbler)", "nixos"),
         ("Oracle Linux Server 9.5", "ol"),
+        ("Orange Pi 1.0.0 Noble", "orangepi"),
+        ("Orange Pi 1.0.0 Trixie", "orangepi"),
         ("Pop!_OS 22.04 LTS", "pop"),
         ("RancherOS v1.4.0", "rancheros"),
         ("Raspbian GNU/Linux 11 (bullseye)", "raspbian"),
@@ -265,13 +277,15 @@ mod tests {
             "Ubuntuish 1",
             "Ubuntu-acme 22.04",
             "ubuntu 22.04",
+            "Armbianish 1",
+            "Orange OS LE 1.0.0 alpha (Genesis)",
         ] {
             assert_eq!(Os::of(image), Os::OTHER, "{image}");
         }
     }
 
     #[test]
-    fn the_table_is_sorted_and_a_beginning_stands_once_in_it() {
+    fn the_table_is_sorted_and_has_no_duplicates() {
         for pair in TABLE.windows(2) {
             assert!(pair[0].0 < pair[1].0, "{pair:?}");
         }

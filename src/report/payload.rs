@@ -12,60 +12,68 @@ use super::os::Os;
 use crate::error::Error;
 use crate::kube::types::NamespaceMeta;
 
-/// What people are told of a field.
+/// A field of a report, for people.
 #[derive(Debug)]
 pub struct Field {
     /// Its key in the report.
     pub key: &'static str,
     /// The request that it is read with.
     pub read_from: &'static str,
-    /// Why it does not identify a person.
-    pub not_personal: &'static str,
+    /// The question that it answers.
+    pub purpose: &'static str,
 }
 
 /// Every field of a report, in its order.
 pub const FIELDS: [Field; 8] = [
-    Field {
-        key: "appVersion",
-        read_from: "GET /version",
-        not_personal: "the version of the build",
-    },
-    Field {
-        key: "kubernetesVersion",
-        read_from: "GET /version",
-        not_personal: "the version of the build",
-    },
-    Field {
-        key: "clusteruuid",
-        read_from: "GET /api/v1/namespaces/kube-system",
-        not_personal: "random, but the same in each report: a pseudonym of the cluster",
-    },
-    Field {
-        key: "nodeCount",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a number",
-    },
-    Field {
-        key: "serverNodeCount",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a number",
-    },
-    Field {
-        key: "agentNodeCount",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a number",
-    },
-    Field {
-        key: "cni-plugin",
-        read_from: "GET .../daemonsets/NAME, one by one",
-        not_personal: "a word of a table in this program",
-    },
-    Field {
-        key: "os",
-        read_from: "GET /api/v1/nodes",
-        not_personal: "a word of a table in this program",
-    },
+    field(
+        "appVersion",
+        "GET /version",
+        "which releases are in use, and which can be retired",
+    ),
+    field(
+        "kubernetesVersion",
+        "GET /version",
+        "which Kubernetes versions still need fixes",
+    ),
+    field(
+        "clusteruuid",
+        "GET /api/v1/namespaces/kube-system",
+        "counting a cluster once, not at every report",
+    ),
+    field(
+        "nodeCount",
+        "GET /api/v1/nodes",
+        "which cluster sizes to test",
+    ),
+    field(
+        "serverNodeCount",
+        "GET /api/v1/nodes",
+        "how many clusters are highly available",
+    ),
+    field(
+        "agentNodeCount",
+        "GET /api/v1/nodes",
+        "how many workers depend on one control plane",
+    ),
+    field(
+        "cni-plugin",
+        "GET .../daemonsets/NAME, one by one",
+        "which network plugins to test a release with",
+    ),
+    field(
+        "os",
+        "GET /api/v1/nodes",
+        "which operating systems to test a release on",
+    ),
 ];
+
+const fn field(key: &'static str, read_from: &'static str, purpose: &'static str) -> Field {
+    Field {
+        key,
+        read_from,
+        purpose,
+    }
+}
 
 /// One report. Its strings are a version, a UUID and words of this repository's tables.
 #[derive(Debug, Serialize)]
@@ -108,12 +116,12 @@ struct Fields {
 impl Payload<'_> {
     /// The bytes that are printed and posted.
     pub fn to_json(&self) -> Result<String, Error> {
-        serde_json::to_string(self).map_err(|e| Error::write("the report", e.into()))
+        serde_json::to_string(self).map_err(|e| Error::write("the report", e))
     }
 
     /// The same by its keys.
     pub(crate) fn to_value(&self) -> Result<Value, Error> {
-        serde_json::to_value(self).map_err(|e| Error::write("the report", e.into()))
+        serde_json::to_value(self).map_err(|e| Error::write("the report", e))
     }
 }
 

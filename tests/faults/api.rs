@@ -5,14 +5,23 @@ use std::time::Duration;
 
 use crate::endpoint::{HOLE, expired, foreign};
 use crate::row::Outcome::{Cluster, Offline, Sent, SentAs, SentWithoutCni};
-use crate::row::{DAEMONSETS, NAMESPACE, NODES, Outcome, Row, TIMED_OUT, VERSION, row};
-use crate::row::{MB, UNKNOWN_AUTHORITY};
-use crate::support::api::Handled;
-use crate::support::pki::Authority;
+use crate::row::{
+    CLUSTER, DAEMONSETS, Draft, MB, NAMESPACE, NODES, Outcome, Row, TIMED_OUT, VERSION, row,
+};
+use crate::support::api::{self, Handled};
+use crate::support::cluster;
+use crate::support::pki::{Authority, P521_CA};
 use crate::support::server::{ACCEPTED, answer, closed_port, stall};
 
 pub fn way() -> Vec<Row> {
-    let tables = [time(), tokens(), cas(), addresses(), connections()];
+    let tables = [
+        time(),
+        tokens(),
+        cas(),
+        addresses(),
+        connections(),
+        closed_connections(),
+    ];
     tables.into_iter().flatten().collect()
 }
 
@@ -38,7 +47,9 @@ fn time() -> Vec<Row> {
 
 fn tokens() -> Vec<Row> {
     const EMPTY: &str = "sa/token: the token is empty";
-    const CHARACTERS: &str = "sa/token: the token has characters that no token has";
+    const LONG: &[u8] = &[b'a'; 20_000];
+    const TOO_LONG: &str = "sa/token: the token is longer than 14 KiB";
+    const CHARACTERS: &str = "sa/token: the token contains invalid characters";
     let tokens = [
         ("is empty", &b""[..], EMPTY),
         ("is blank", b" \n\n", EMPTY),
@@ -46,6 +57,7 @@ fn tokens() -> Vec<Row> {
         ("has a header in it", b"acme-canary\r\nX: y", CHARACTERS),
         ("has a control character", b"acme-canary\x07", CHARACTERS),
         ("is not UTF-8", b"acme-canary\xff", "sa/token: not UTF-8"),
+        ("has 20 kB", LONG, TOO_LONG),
         ("is another's", b"nobody", "GET /version: status 401"),
     ];
     let missing = row("there is no token")
@@ -77,7 +89,9 @@ fn cas() -> Vec<Row> {
             .gives(Cluster("sa/ca.crt: not PEM")),
         row("the CA is another's")
             .file("sa/ca.crt", Authority::new().pem())
-            .gives(Cluster(UNKNOWN_AUTHORITY)),
+            .gives(Cluster(
+                "GET /version: the certificate is of an unknown authority",
+            )),
     ]
 }
 
@@ -128,7 +142,37 @@ fn connections() -> Vec<Row> {
         row("its certificate has expired")
             .api_tls(expired)
             .gives(Cluster("has expired")),
+        row("its certificate is signed with an algorithm that ring does not know")
+            .file("sa/ca.crt", P521_CA)
+            .api_tls(|_| Authority::p521_server())
+            .gives(without_p521(Offline)),
     ]
+}
+
+/// The outcome with a certificate that only AWS-LC can verify.
+pub fn without_p521(unverified: fn(&'static str) -> Outcome) -> Outcome {
+    if cfg!(feature = "fips") {
+        return Sent;
+    }
+    unverified("the certificate is signed with an algorithm that this build does not know")
+}
+
+/// A server may close a connection that it kept alive. One such GET a run is sent once more.
+fn closed_connections() -> Vec<Row> {
+    let closes = |draft: Draft, path| {
+        draft.api_answers(path, |request, connection| {
+            let (status, body) = api::respond(&cluster(CLUSTER), request);
+            connection.reply(status, &body)?;
+            thread::sleep(Duration::from_millis(20));
+            Ok(Handled::Closed)
+        })
+    };
+    let row =
+        |path| closes(row(format!("it closes its connection after {path}")), path).gives(Sent);
+    let first = closes(self::row("it closes its connection twice"), VERSION);
+    let twice = closes(first, NAMESPACE).gives(Offline("closed early | Connection reset"));
+    let rows = [VERSION, NAMESPACE, NODES, "/rke2-canal"].map(row);
+    rows.into_iter().chain([twice]).collect()
 }
 
 pub fn refusals() -> Vec<Row> {
@@ -232,7 +276,7 @@ fn broken_answers(path: &'static str) -> Vec<Row> {
 /// RBAC that is older than the table of CNIs: a refused DaemonSet matters only where none after it
 /// is found.
 fn some_refusals() -> Vec<Row> {
-    const FORBIDDEN: &str = "status 403, the ServiceAccount may not read this";
+    const FORBIDDEN: &str = "status 403, this credential may not read it";
     let before = [
         ("rke2-canal", 403),
         ("aws-node", 403),

@@ -288,10 +288,10 @@ fn clusters() -> Vec<Row> {
             .gives(Typed("--recorded and --kubeconfig exclude each other")),
         row("a kubeconfig that is not there")
             .args(["--kubeconfig", "/nowhere"])
-            .gives(Usage("/nowhere: No such file")),
+            .gives(Usage("--kubeconfig /nowhere: No such file")),
         row("an empty kubeconfig")
             .args(["--kubeconfig", "/dev/null"])
-            .gives(Usage("/dev/null: current-context: not set")),
+            .gives(Usage("--kubeconfig /dev/null: current-context: not set")),
         row("a recording that is not there")
             .args(["--recorded", "/nowhere"])
             .gives(Usage("--recorded /nowhere: not a folder")),
@@ -314,7 +314,9 @@ fn strict() -> Vec<Row> {
             .gives(NotSent("Connection refused")),
         row("a proxy on which nobody listens")
             .proxy_url(&nobody)
-            .gives(NotSent("the proxy: Connection refused")),
+            .gives(NotSent(
+                "through=HTTPS_PROXY reason=\"POST https://receiver.invalid/v1: Connection refused",
+            )),
         row("an endpoint that answers 503")
             .endpoint_replies(answer(503, ""))
             .gives(Unclear("status 503")),

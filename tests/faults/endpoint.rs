@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 
+use crate::api::without_p521;
 use crate::row::Outcome::{NotSent, Sent, Unclear};
 use crate::row::{Row, TIMED_OUT, UNKNOWN_AUTHORITY, row};
-use crate::support::pki::{Authority, Leaf};
+use crate::support::pki::{Authority, Leaf, P521_CA};
 use crate::support::server::{ACCEPTED, BlackHole, answer, closed_port, stall};
 
 const HUNG_UP: &str = "Connection reset | closed early | Broken pipe";
@@ -104,6 +105,10 @@ fn certificates() -> Vec<Row> {
         row("the certificate is of an unknown authority")
             .endpoint_tls(|_| Authority::new().server())
             .gives(NotSent(UNKNOWN_AUTHORITY)),
+        row("the certificate is signed with an algorithm that ring does not know")
+            .file("ca.pem", P521_CA)
+            .endpoint_tls(|_| Authority::p521_server())
+            .gives(without_p521(NotSent)),
         row("the certificate is its own authority")
             .endpoint_tls(|_| Authority::self_signed())
             .gives(NotSent(UNKNOWN_AUTHORITY)),

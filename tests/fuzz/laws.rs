@@ -51,7 +51,7 @@ pub fn opt_out(data: &[u8]) {
 /// A kubeconfig gives access or a reason. `/nowhere` keeps it from reading files of this machine by
 /// relative paths.
 pub fn kubeconfig(data: &[u8]) {
-    if let Err(reason) = internals::kubeconfig(data, Path::new("/nowhere")) {
+    if let Err(reason) = internals::kubeconfig(data, Path::new("/nowhere"), None) {
         assert!(!reason.is_empty());
     }
 }

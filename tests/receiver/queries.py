@@ -25,7 +25,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 RECEIVER = ROOT / "deploy/receiver"
-README = (RECEIVER / "README.md").read_text()
+PAGES = "\n".join(page.read_text() for page in sorted(RECEIVER.glob("*.md")))
 QUERIES = (RECEIVER / "queries.influxql").read_text()
 DASHBOARD = json.loads((RECEIVER / "grafana-dashboard.json").read_text())
 SCHEMA = json.loads((RECEIVER / "request-schema.json").read_text())
@@ -244,7 +244,7 @@ class Influx:
             return error.code, error.read().decode()
 
     def results(self, text, database=DATABASE):
-        """The result of each statement, requested as the README's curl does."""
+        """The result of each statement, requested as the curl of deploy/receiver/README.md does."""
         _, body = self.post("/query", {"db": database, "epoch": "s"}, urllib.parse.urlencode({"q": text}).encode())
         reply = json.loads(body)
         return reply.get("results") or [{"error": reply.get("error")}]
@@ -365,7 +365,7 @@ def continuous_queries():
 
 
 def between(select, begin, end):
-    """A continuous query's SELECT for one window, as the README says for a gap in the past."""
+    """A continuous query's SELECT for one window, as deploy/receiver/README.md says for a gap in the past."""
     head, group_by = re.fullmatch(r"(.*)(GROUP BY time\(.*)", select, re.S).groups()
     word = "AND" if "WHERE" in head.rpartition('"clusteruuid")')[2] else "WHERE"
     return f"{head} {word} time >= {begin}s AND time < {end}s {group_by}"
@@ -395,10 +395,10 @@ def panels():
 
 
 def readme(pattern):
-    """The numbers that the README has where `pattern` matches."""
-    found = re.search(pattern, re.sub(r"\s+", " ", README))
+    """The numbers that the receiver's pages have where `pattern` matches."""
+    found = re.search(pattern, re.sub(r"\s+", " ", PAGES))
     if not found:
-        raise ValueError(f"deploy/receiver/README.md has nothing like: {pattern}")
+        raise ValueError(f"no page of deploy/receiver has anything like: {pattern}")
     return [int(number.replace(",", "")) for number in found.groups()]
 
 
@@ -450,7 +450,7 @@ def check_files(checks, reports):
 
 
 def check_numbers(checks):
-    """The arithmetic of the README, and the settings and measurements that it starts from."""
+    """The arithmetic of the pages, and the settings and measurements that it starts from."""
     manifest = (ROOT / "deploy/upgrade-responder.yaml").read_text()
     checks.true("three runs a day", re.search(r"schedule: \"?0 \*/8 \* \* \*", manifest))
     checks.true("a spread of ten minutes", re.search(r"\bspread: \"?10m\b", manifest))
@@ -461,7 +461,7 @@ def check_numbers(checks):
     checks.equal("the age at which a cluster appears", readme(r"(\d+) to (\d+) hours after its creation"), hours)
 
     up, down = readme(r"takes some ([\d,]+) bytes to the endpoint and ([\d,]+) back")
-    rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) kB/s \| ([\d,]+) kB/s \|$", README, re.M)
+    rows = re.findall(r"^\| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) kB/s \| ([\d,]+) kB/s \|$", PAGES, re.M)
     rows = [[int(number.replace(",", "")) for number in row] for row in rows]
     rates = [(clusters, clusters / 600) for clusters in (10**4, 10**5, 10**6)]
     want = [[n, n, round(rate), round(rate * up / 1000), round(rate * down / 1000)] for n, rate in rates]
@@ -643,7 +643,7 @@ def check_queries(checks, influx, reports, tables):
 
 
 def check_warnings(checks, influx, reports):
-    """The queries that the comments and the README warn of return the wrong numbers that they describe."""
+    """The queries that the comments and the pages warn of return the wrong numbers that they describe."""
     window = f"time >= {START}s AND time < {END}s"
     clusters = len({r.cluster for r in reports})
     checks.true("there is more than one report a cluster", len(reports) > 10 * clusters)
@@ -731,8 +731,8 @@ def check_tag_limit(checks, influxd, folder):
 
 
 def recipe(influx, cluster):
-    """Runs the README's commands for forgetting a cluster. Returns the shell's status and the replies."""
-    [script] = [block for block in re.findall(r"^```sh\n(.*?)^```", README, re.M | re.S) if "uuid=" in block]
+    """Runs the commands of deploy/receiver/data.md for forgetting a cluster. Returns the shell's status and the replies."""
+    [script] = [block for block in re.findall(r"^```sh\n(.*?)^```", PAGES, re.M | re.S) if "uuid=" in block]
     script, urls = re.subn("http://INFLUXDB:8086", influx.url, script)
     script, uuids = re.subn("^uuid=.*", f"uuid={cluster}", script, flags=re.M)
     assert (urls, uuids) == (1, 1), script
@@ -782,7 +782,7 @@ def check_expiry(checks, influxd, folder):
 
 
 def check_forgetting(checks, influxd, folder, index):
-    """The README's recipe removes one cluster from every policy, and changes nothing else."""
+    """The recipe of deploy/receiver/data.md removes one cluster from every policy, and changes nothing else."""
     reports = generate(clusters=40)
     series_of = Counter(cluster for cluster, *_ in {(r.cluster, r.version, r.place) for r in reports})
     forgotten, series = series_of.most_common(1)[0]

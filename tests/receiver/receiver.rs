@@ -1,7 +1,7 @@
-//! A receiver for `just smoke`: upgrade-responder's wire contract without a database behind it. It
-//! is stricter in one way: a report of which the real one would silently drop anything is refused.
+//! Receives reports as upgrade-responder does, without a database. It is stricter: it refuses a
+//! report if the real one would silently drop any part of it.
 //!
-//! Usage: `receiver [ADDRESS:PORT]`. Prints each report that is stored, compact, on a line of its
+//! Usage: `receiver [ADDRESS:PORT]`. Prints each report that it stores, compact, on a line of its
 //! own.
 
 #![allow(
@@ -24,23 +24,38 @@ use server::{ACCEPTED, Connection, Request, Server};
 /// The schema that a real upgrade-responder is started with.
 const SCHEMA: &str = include_str!("../../deploy/receiver/request-schema.json");
 
+#[allow(dead_code, reason = "the example `demo` calls `receive` itself")]
 fn main() {
     let address = std::env::args().nth(1);
     let address = address.as_deref().unwrap_or("0.0.0.0:8314");
     let listener = TcpListener::bind(address).expect("address to listen on");
     eprintln!("listening on {}", listener.local_addr().unwrap());
-    let schema: Value = serde_json::from_str(SCHEMA).expect("schema");
-    Server::on(listener, None, move |connection| serve(&schema, connection));
+    receive(listener, |report| writeln!(std::io::stdout(), "{report}"));
     loop {
         std::thread::park();
     }
 }
 
-fn serve(schema: &Value, connection: &mut Connection) -> std::io::Result<()> {
+/// Serves until the process ends, and passes each accepted report to `store`.
+pub(crate) fn receive(
+    listener: TcpListener,
+    store: impl Fn(Value) -> std::io::Result<()> + Send + Sync + 'static,
+) {
+    let schema: Value = serde_json::from_str(SCHEMA).expect("schema");
+    Server::on(listener, None, move |connection| {
+        serve(&schema, connection, &store)
+    });
+}
+
+fn serve(
+    schema: &Value,
+    connection: &mut Connection,
+    store: impl Fn(Value) -> std::io::Result<()>,
+) -> std::io::Result<()> {
     while let Some(request) = connection.request()? {
         match answer(schema, &request) {
             Ok(Some(report)) => {
-                writeln!(std::io::stdout(), "{report}")?;
+                store(report)?;
                 connection.reply(200, ACCEPTED)?;
             }
             Ok(None) => connection.reply(200, "{}")?,
@@ -53,15 +68,14 @@ fn serve(schema: &Value, connection: &mut Connection) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The report to store, nothing for a health check, or the refusal.
-fn answer(schema: &Value, request: &Request) -> Result<Option<String>, (u16, String)> {
+/// Returns the report to store, or nothing for a health check, or the refusal.
+fn answer(schema: &Value, request: &Request) -> Result<Option<Value>, (u16, String)> {
     match (&*request.method, &*request.target) {
         ("GET", "/v1/healthcheck") => Ok(None),
         ("POST", "/v1/checkupgrade") => {
-            let report: Value =
-                serde_json::from_slice(&request.body).map_err(|e| (400, e.to_string()))?;
+            let report = serde_json::from_slice(&request.body).map_err(|e| (400, e.to_string()))?;
             check(schema, &report)?;
-            Ok(Some(report.to_string()))
+            Ok(Some(report))
         }
         (_, "/v1/checkupgrade" | "/v1/healthcheck") => Err((405, "method not allowed".into())),
         (_, "/v1/checkupgrade/") => Err((301, "redirect to /v1/checkupgrade".into())),
@@ -78,7 +92,7 @@ fn check(schema: &Value, report: &Value) -> Result<(), (u16, String)> {
         match (&**key, value) {
             ("appVersion", Value::String(_)) => fits(key, &schema["appVersionSchema"], value)?,
             ("extraTagInfo", Value::Object(tags)) => {
-                // A Go map of strings: one number in it fails the whole report.
+                // upgrade-responder reads a Go map of strings: one number fails the whole report.
                 if let Some((tag, _)) = tags.iter().find(|(_, v)| !v.is_string()) {
                     return Err((400, format!("{tag}: cannot unmarshal into string")));
                 }
@@ -111,7 +125,7 @@ fn known(values: &Map<String, Value>, schema: &Map<String, Value>) -> Result<(),
     Ok(())
 }
 
-/// What does not fit would be dropped without a word, the reply being 200 all the same.
+/// Refuses a value that upgrade-responder would drop while it answers 200.
 fn fits(key: &str, schema: &Value, value: &Value) -> Result<(), (u16, String)> {
     let longest = schema["maxLen"].as_u64().unwrap_or(200);
     let fits = match schema["dataType"].as_str() {

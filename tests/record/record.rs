@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use metrics_responder::Log;
-use metrics_responder::internals::{Cluster, Env, META, Node, PRIMARY, open};
+use metrics_responder::internals::{Cluster, Env, Kubeconfig, META, Node, PRIMARY};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -38,7 +38,11 @@ fn main() -> ExitCode {
 #[allow(dead_code, reason = "the tests call `record` itself")]
 fn parse() -> Result<(Cluster, PathBuf), Box<dyn Error>> {
     let mut words = pico_args::Arguments::from_env();
-    let kubeconfig = words.value_from_str("--kubeconfig")?;
+    let kubeconfig = Kubeconfig {
+        origin: "--kubeconfig",
+        file: words.value_from_str("--kubeconfig")?,
+        context: words.opt_value_from_str("--context")?,
+    };
     let folder = words.free_from_str().map_err(|_| "a folder is expected")?;
     match words.finish().first() {
         None => Ok((Cluster::Kubeconfig(kubeconfig), folder)),
@@ -50,7 +54,7 @@ fn parse() -> Result<(Cluster, PathBuf), Box<dyn Error>> {
 /// to tell.
 pub fn record(cluster: &Cluster, env: &Env, folder: &Path) -> Result<String, Box<dyn Error>> {
     refuse_to_overwrite(folder)?;
-    let api = open(cluster, env, BUDGET, Log::default())?;
+    let api = cluster.open(env, BUDGET, Log::default())?;
     let nodes: Vec<Node> = api.nodes()?;
     let flannel = api.nodes_show_flannel()?;
     let version = api.version()?;

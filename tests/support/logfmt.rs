@@ -1,12 +1,18 @@
 //! A strict reader of logfmt, by the grammar of Go's go-logfmt, which Loki uses: a bare value has
-//! neither quotes nor an equals sign, and a quoted one is a JSON string. A key without a value is
-//! logfmt too, but only answers to a person have some.
+//! neither quotes nor an equals sign, and a quoted one is a JSON string. Answers to a person are
+//! plain text.
 
 /// What an answer to a person begins with.
 pub const ANSWER: &str = "metrics-responder: ";
 
-/// The keys and values of a line; the error says at which byte it is not logfmt.
+/// The keys and values of a line, none of an answer; the error says at which byte it is not logfmt.
 pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {
+    if line.starts_with(ANSWER) {
+        let control = line.find(char::is_control);
+        return control.map_or(Ok(Vec::new()), |at| {
+            Err(format!("control character at byte {at}"))
+        });
+    }
     let mut pairs = Vec::new();
     let mut rest = line;
     while !rest.is_empty() {
@@ -18,12 +24,7 @@ pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {
             return Err(fault("no key"));
         }
         let Some(after) = after.strip_prefix('=') else {
-            if after.starts_with('"') || !line.starts_with(ANSWER) {
-                return Err(fault("a key without a value"));
-            }
-            pairs.push((key.to_owned(), String::new()));
-            rest = after.strip_prefix(' ').unwrap_or(after);
-            continue;
+            return Err(fault("a key without a value"));
         };
         let length = if after.starts_with('"') {
             quoted(after).ok_or_else(|| fault("an open quote"))?

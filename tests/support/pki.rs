@@ -8,8 +8,12 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::version::TLS12;
+
+/// The authority of [`Authority::p521_server`].
+pub const P521_CA: &str = include_str!("p521/ca.pem");
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -91,6 +95,14 @@ impl Authority {
 }
 
 impl Authority {
+    /// A certificate for 127.0.0.1 that [`P521_CA`] has signed with ECDSA and SHA-512, as Go does with
+    /// a key on that curve. ring does not know this algorithm, and rcgen cannot make it.
+    pub fn p521_server() -> Arc<ServerConfig> {
+        let certificate = CertificateDer::from_pem_slice(include_bytes!("p521/certificate.pem"));
+        let key = KeyPair::from_pem(include_str!("p521/key.pem")).unwrap();
+        Arc::new(config((certificate.unwrap(), key), rustls::ALL_VERSIONS))
+    }
+
     /// A certificate that nobody but itself has signed.
     pub fn self_signed() -> Arc<ServerConfig> {
         let params = CertificateParams::new(Leaf::default().names).unwrap();

@@ -1,0 +1,254 @@
+//! The responder as it is installed in a cluster: its CronJob and two `ConfigMap`s, read from outside
+//! with the caller's own rights, and the environment and file that a pod would get out of them.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::timestamp::Timestamp;
+use super::types::Created;
+use super::{Api, Form};
+use crate::config::env::Env;
+use crate::config::file::File;
+use crate::config::switch::is_opt_out;
+use crate::error::Error;
+
+/// The namespace in which the manifest installs the responder.
+pub(crate) const NAMESPACE: &str = "kube-system";
+
+/// The name of the CronJob, and of the ConfigMap with its configuration file.
+pub(crate) const NAME: &str = "rke2-metrics-responder";
+
+/// The name of the ConfigMap, and of the Secret, that belong to the admin.
+const OVERRIDE: &str = "rke2-metrics-responder-override";
+
+/// What a pod of the CronJob would get, and what the CronJob says of its runs.
+#[derive(Debug)]
+pub(crate) struct Installation {
+    /// When the CronJob was made.
+    pub(crate) created: Option<Timestamp>,
+    /// Whether the CronJob is suspended.
+    pub(crate) is_suspended: bool,
+    /// The moments of the last run and of the last one that succeeded.
+    pub(crate) status: CronJobStatus,
+    /// The tag of the image, if the reference has one.
+    pub(crate) tag: Option<String>,
+    /// The text of the configuration file; `None` if there is no ConfigMap, or no right to read it.
+    pub(crate) file: Option<String>,
+    /// The variables, each with its value and the object that sets it.
+    pub(crate) variables: BTreeMap<String, (String, String)>,
+    /// The sources of settings that were not read, each with the reason.
+    pub(crate) unread: Vec<String>,
+    /// Whether nothing unread turns reporting off, Secrets aside.
+    pub(crate) is_certain: bool,
+}
+
+impl Installation {
+    /// Reads the objects, but never a Secret; `None` without a CronJob. A ConfigMap that the caller
+    /// may not read is noted in `unread`.
+    pub(crate) fn read(api: &Api) -> Result<Option<Self>, Error> {
+        let Some(cron_job) = api.optional::<CronJob>(&cron_job_path(NAMESPACE), Form::Json)? else {
+            return Ok(None);
+        };
+        let mut unread = Vec::new();
+        let mut data = |name: &str| {
+            let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
+            match api.optional::<ConfigMap>(&path, Form::Json) {
+                Err(error) if error.is_status(403) => {
+                    unread.push(format!("configmap/{name}: status 403, no right to read it"));
+                    Ok(None)
+                }
+                found => found.map(|map| map.map(|map| map.data.unwrap_or_default())),
+            }
+        };
+        let file = data(NAME)?.map(|mut data| data.remove("config.yaml").unwrap_or_default());
+        let overrides = data(OVERRIDE)?.unwrap_or_default();
+        let containers = cron_job.spec.job_template.spec.template.spec.containers;
+        let container = containers.into_iter().next().unwrap_or_default();
+        Ok(Some(Self {
+            created: cron_job.metadata.creation_timestamp,
+            is_certain: unread.is_empty() && !container.refers_to_opt_out(),
+            is_suspended: cron_job.spec.suspend == Some(true),
+            status: cron_job.status.unwrap_or_default(),
+            tag: container.tag(),
+            file,
+            variables: container.variables(&overrides, &mut unread),
+            unread,
+        }))
+    }
+
+    /// Whether a pod cannot start for want of the ConfigMap that it mounts.
+    pub(crate) fn lacks_file(&self) -> bool {
+        let place = format!("configmap/{NAME}:");
+        self.file.is_none() && !self.unread.iter().any(|unread| unread.starts_with(&place))
+    }
+
+    /// The file that a pod would find.
+    pub(crate) fn file(&self) -> File {
+        let text = self.file.as_deref().unwrap_or_default();
+        File::of(&format!("configmap/{NAME}"), text.as_bytes())
+    }
+
+    /// The environment that a pod would get.
+    pub(crate) fn env(&self) -> Env {
+        let pairs = self.variables.iter();
+        Env::Of(
+            pairs
+                .map(|(name, (value, _))| (name.clone(), value.clone()))
+                .collect(),
+        )
+    }
+
+    /// Puts the object that sets a variable before a text that begins with the variable's name.
+    pub(crate) fn with_object(&self, text: &str) -> String {
+        let name = text.split(':').next().unwrap_or_default();
+        match self.variables.get(name) {
+            Some((_, object)) => format!("{object}: {text}"),
+            None => text.to_owned(),
+        }
+    }
+}
+
+/// The path of the CronJob in the API.
+pub(super) fn cron_job_path(namespace: &str) -> String {
+    format!("/apis/batch/v1/namespaces/{namespace}/cronjobs/{NAME}")
+}
+
+#[derive(Deserialize)]
+struct ConfigMap {
+    data: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Deserialize)]
+struct CronJob {
+    metadata: Created,
+    spec: CronJobSpec,
+    status: Option<CronJobStatus>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CronJobSpec {
+    suspend: Option<bool>,
+    job_template: Spec<JobSpec>,
+}
+
+/// The times of the runs of a CronJob.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CronJobStatus {
+    pub(crate) last_schedule_time: Option<Timestamp>,
+    pub(crate) last_successful_time: Option<Timestamp>,
+}
+
+/// An object of which only `spec` matters.
+#[derive(Deserialize)]
+struct Spec<T> {
+    spec: T,
+}
+
+#[derive(Deserialize)]
+struct JobSpec {
+    template: Spec<PodSpec>,
+}
+
+#[derive(Deserialize)]
+struct PodSpec {
+    containers: Vec<Container>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Container {
+    image: Option<String>,
+    args: Option<Vec<String>>,
+    env: Option<Vec<Variable>>,
+    env_from: Option<Vec<Source>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Variable {
+    name: String,
+    value: Option<String>,
+    value_from: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Source {
+    prefix: Option<String>,
+    config_map_ref: Option<Named>,
+    secret_ref: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl Container {
+    fn tag(&self) -> Option<String> {
+        let name = self
+            .image
+            .as_deref()?
+            .split('@')
+            .next()?
+            .rsplit('/')
+            .next()?;
+        name.split_once(':').map(|(_, tag)| tag.to_owned())
+    }
+
+    /// Whether an opt-out is set by a reference to another object.
+    fn refers_to_opt_out(&self) -> bool {
+        let mut variables = self.env.iter().flatten();
+        variables.any(|variable| variable.value_from.is_some() && is_opt_out(&variable.name))
+    }
+
+    /// Sets the variables in Kubernetes' order: the sources one after the other, then `env`. The
+    /// last value of a name counts.
+    fn variables(
+        self,
+        overrides: &BTreeMap<String, String>,
+        unread: &mut Vec<String>,
+    ) -> BTreeMap<String, (String, String)> {
+        let mut variables = BTreeMap::new();
+        for source in self.env_from.into_iter().flatten() {
+            let prefix = source.prefix.unwrap_or_default();
+            match (source.config_map_ref, source.secret_ref) {
+                (Some(Named { name }), _) if name == OVERRIDE => {
+                    let set = |(key, value): (&String, &String)| {
+                        (
+                            format!("{prefix}{key}"),
+                            (value.clone(), format!("configmap/{name}")),
+                        )
+                    };
+                    variables.extend(overrides.iter().map(set));
+                }
+                (Some(Named { name }), _) => unread.push(format!("configmap/{name}: not ours")),
+                (_, Some(Named { name })) => {
+                    unread.push(format!("secret/{name}: this command reads no Secret"));
+                }
+                (None, None) => {}
+            }
+        }
+        for Variable {
+            name,
+            value,
+            value_from,
+        } in self.env.into_iter().flatten()
+        {
+            if value_from.is_some() {
+                unread.push(format!(
+                    "{name} of cronjob/{NAME}: the value is in another object"
+                ));
+            }
+            variables.insert(name, (value.unwrap_or_default(), format!("cronjob/{NAME}")));
+        }
+        if self.args.is_some_and(|args| !args.is_empty()) {
+            unread.push(format!("the arguments of the container in cronjob/{NAME}"));
+        }
+        variables
+    }
+}
