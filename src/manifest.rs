@@ -2,11 +2,10 @@
 //! manifest to install.
 //!
 //! The manifest is the rendered chart, built in. It is adapted to the few keys of `config.yaml`
-//! that concern it; all other keys are RKE2's own and are ignored.
+//! that concern it. All other keys are RKE2's own and are ignored.
 
 pub(crate) mod args;
 mod output;
-mod registry;
 pub(crate) mod rke2;
 
 use std::ffi::OsString;
@@ -29,17 +28,26 @@ use rke2::Rke2Config;
 /// The chart, rendered with its defaults.
 pub const MANIFEST: &str = include_str!("../deploy/upgrade-responder.yaml");
 
-/// What lets the responder read the cluster: not there where reporting is off.
-const RIGHTS: [&str; 3] = ["ServiceAccount", "ClusterRole", "ClusterRoleBinding"];
+/// The objects that let the responder read the cluster. They are left out when reporting is off.
+const RIGHTS: [&str; 5] = [
+    "ServiceAccount",
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "Role",
+    "RoleBinding",
+];
+
+/// The pod's volume with the token.
+const TOKEN: &str = "serviceaccount";
 
 /// The schedule of the built-in manifest.
 const SCHEDULE: &str = "0 */8 * * *";
 
-/// The time between two runs of that schedule: a Job has to end before the next one. With another
-/// schedule, `concurrencyPolicy: Forbid` skips the runs that begin during a wait.
+/// The time between two runs of that schedule. A Job has to end before the next one starts. With
+/// any other schedule, `concurrencyPolicy: Forbid` skips runs that would start during a wait.
 const PERIOD: Duration = Duration::from_secs(8 * 60 * 60);
 
-/// What a Job needs besides its wait and its timeouts: to be scheduled, and to pull the image.
+/// The time in which a Job's pod is scheduled and pulls the image.
 const START: Duration = Duration::from_secs(5 * 60);
 
 /// Runs the program with these arguments.
@@ -66,7 +74,7 @@ fn write(args: &Args) -> Result<(), Error> {
     let (named, written) = (args.rke2_config.as_deref(), args.output.is_some());
     let found = rke2::find(named, &Env::Process, Path::new("/"), written)?;
     let config = found.map_or_else(|| Ok(Rke2Config::default()), |file| Rke2Config::read(&file))?;
-    let (config, mistake) = config.judged()?;
+    let (config, mistake) = config.validate()?;
     if let Some(mistake) = mistake {
         // A mistake is no reason to leave a manifest in place that reports.
         Log::answer(&format!(
@@ -101,11 +109,11 @@ fn render(config: &Rke2Config, image: Option<&str>) -> Result<String, Error> {
 /// Adapts a manifest. Idempotent.
 pub fn patch(manifest: &str, config: &Rke2Config, image: Option<&str>) -> Result<String, Error> {
     let mut text = header(config.is_enabled());
-    // Read in the ConfigMap, which stands before the CronJob.
+    // Computed from the ConfigMap, which comes before the CronJob.
     let mut deadline = None;
     for document in serde_yaml::Deserializer::from_str(manifest) {
         let object = Option::<Mapping>::deserialize(document).map_err(broken)?;
-        // A document of comments alone.
+        // A document may consist of comments alone.
         let Some(mut object) = object else {
             continue;
         };
@@ -141,8 +149,8 @@ fn header(enabled: bool) -> String {
     )
 }
 
-/// Returns the seconds that a Job needs with this configuration. While reporting is off, no Job
-/// starts, and a wait that is too long is no error.
+/// Returns the seconds that a Job needs with this configuration. While reporting is off no Job
+/// starts, so that a wait that is too long is not an error.
 fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<u64>, Error> {
     let text = child(object, &["data"]).and_then(|data| data.get_mut("config.yaml"));
     let text = text.ok_or_else(|| broken("the ConfigMap is not as expected"))?;
@@ -165,7 +173,7 @@ fn deadline(config: &str, schedule: Option<&str>) -> Result<u64, Error> {
     let settings = Settings::new(keys, &format!("{place}."), &Env::of(&[]), None)?;
     let needed = settings.spread + 2 * settings.timeout + START;
     if needed >= PERIOD && schedule.is_none_or(|schedule| schedule == SCHEDULE) {
-        let reason = "spread, two times the timeout and five minutes to start exceed the 8h until the next run";
+        let reason = "spread + 2 * timeout + 5m to start is longer than the 8h between two runs";
         return Err(Error::config(place, reason));
     }
     Ok(needed
@@ -189,7 +197,7 @@ fn patch_cron_job(
         spec.insert("suspend".into(), true.into());
     }
     let job = child(spec, &["jobTemplate", "spec"])?;
-    // The chart leaves room for a spread that is set later; only a longer one moves the deadline.
+    // The chart leaves room for a spread that is set later. Only a longer one moves the deadline.
     if let Some(needed) = deadline {
         let seconds = job.get_mut("activeDeadlineSeconds")?;
         *seconds = seconds.as_u64()?.max(needed).into();
@@ -198,14 +206,24 @@ fn patch_cron_job(
     if !config.is_enabled() {
         pod.shift_remove("serviceAccountName");
         pod.insert("automountServiceAccountToken".into(), false.into());
+        remove(pod, "volumes", TOKEN);
     }
     let container = pod.get_mut("containers")?.as_sequence_mut()?.first_mut()?;
+    let container = container.as_mapping_mut()?;
+    if !config.is_enabled() {
+        remove(container, "volumeMounts", TOKEN);
+    }
     if let Some(image) = image {
-        container
-            .as_mapping_mut()?
-            .insert("image".into(), image.into());
+        container.insert("image".into(), image.into());
     }
     Some(())
+}
+
+/// Removes an entry from a list of named entries, if it is there.
+fn remove(object: &mut Mapping, list: &str, name: &str) {
+    if let Some(Value::Sequence(entries)) = object.get_mut(list) {
+        entries.retain(|entry| entry.get("name").and_then(Value::as_str) != Some(name));
+    }
 }
 
 /// The mapping at the end of this path.

@@ -6,44 +6,72 @@ use serde_yaml::{Deserializer, Error};
 
 use crate::json::object::Object;
 
-/// No valid input nests this deeply. The parser's time grows with the square of the depth.
+/// No valid input nests this deeply. The parser's time grows with the square of the depth: 64 kB can
+/// take seconds.
 const MAX_DEPTH: usize = 100;
 
-/// Reads a mapping; an empty document is `None`. The error gives the position and may name a key,
-/// and quotes no value.
+/// Reads a mapping; an empty document is `None`. The error gives the position, may name a key, and
+/// quotes no value.
 pub(crate) fn read<T: DeserializeOwned>(text: &[u8]) -> Result<Option<T>, Error> {
     let text = within_bounds(text)?;
     let mapping: Option<Object<T>> = serde_yaml::from_slice(text)?;
     Ok(mapping.map(|Object(value)| value))
 }
 
-/// The same of the first document, which is all that Go reads of a file.
+/// Reads the first document as [`read`] does. Go programs read no more of a file.
 pub(crate) fn read_first<T: DeserializeOwned>(text: &[u8]) -> Result<Option<T>, Error> {
-    let text = within_bounds(text)?;
-    let mapping = match Deserializer::from_slice(text).next() {
-        Some(document) => Option::<Object<T>>::deserialize(document)?,
-        None => None,
-    };
+    let mapping = first(text)?;
     Ok(mapping.map(|Object(value)| value))
 }
 
-/// The text without a byte order mark, unless it is nested too deeply. With the mark, as editors of
-/// Windows write it, the parser would take what stands behind the first key for another document.
+/// Reads a first document that need not be a mapping. The error may quote a value.
+pub(crate) fn first<T: DeserializeOwned>(text: &[u8]) -> Result<Option<T>, Error> {
+    let mut documents = Deserializer::from_slice(within_bounds(text)?);
+    documents.next().map_or(Ok(None), Deserialize::deserialize)
+}
+
+/// Removes a byte order mark, which Windows editors write: with it, the parser would take everything
+/// after the first key for another document. Refuses text that is nested too deeply.
 fn within_bounds(text: &[u8]) -> Result<&[u8], Error> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
-    let mut depth = 0_usize;
-    let is_deep = text.iter().any(|byte| {
-        match byte {
-            b'[' | b'{' => depth += 1,
-            b']' | b'}' => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        depth > MAX_DEPTH
-    });
-    if is_deep {
+    if is_deep(text) {
         return Err(Error::custom("nested too deeply"));
     }
     Ok(text)
+}
+
+/// Counts the open brackets where YAML expects a value, and skips comments and quoted texts. A
+/// bracket that it misses costs time; one too many would refuse a valid file.
+fn is_deep(text: &[u8]) -> bool {
+    let (mut depth, mut expects_value, mut last) = (0_usize, true, b'\n');
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' if expects_value => depth += 1,
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            b':' | b'-' | b'?' => expects_value = true,
+            b',' => expects_value = depth > 0,
+            b'#' if last.is_ascii_whitespace() => {
+                bytes.find(|byte| matches!(byte, b'\r' | b'\n'));
+            }
+            _ if byte.is_ascii_whitespace() => {}
+            b'"' | b'\'' if !last.is_ascii_alphanumeric() => {
+                expects_value = false;
+                let mut escaped = false;
+                bytes.find(|next| {
+                    let ends = *next == byte && !escaped;
+                    escaped = *next == b'\\' && !escaped;
+                    ends
+                });
+            }
+            _ => expects_value = false,
+        }
+        last = byte;
+        if depth > MAX_DEPTH {
+            return true;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -103,10 +131,30 @@ mod tests {
             let error = read::<Keys>(deep.as_bytes()).unwrap_err().to_string();
             assert_eq!(error, "nested too deeply");
         }
-        // So many are allowed; the mapping is one of them. Side by side they are no depth.
+        // The mapping is one of the 100 that are allowed. Brackets side by side are not nested.
         let deepest = ["{a: ", &"[".repeat(99), &"]".repeat(99), "}"].concat();
         assert!(read::<BTreeMap<String, serde_yaml::Value>>(deepest.as_bytes()).is_ok());
-        let wide = format!("a: '{}'", "[]{}".repeat(101));
-        assert!(read::<Keys>(wide.as_bytes()).is_ok());
+        let wide = format!("a: [{}]", "[],{},".repeat(101));
+        assert!(read::<BTreeMap<String, serde_yaml::Value>>(wide.as_bytes()).is_ok());
+    }
+
+    #[test]
+    fn brackets_in_comments_and_texts_are_not_nested() {
+        for text in [
+            "# [[{{\na: x\n",
+            "a: x # [ { [\n",
+            "# don't [{[{\na: x\n",
+            "a: '[[ [, [: it''s [- ['\n",
+            "a: \"[, \\\" [: [\"\n",
+            "\"[[\": x\n",
+            "a: x [[{ {[\n",
+            "a: |\n  [[ {\n\n  [ [\n",
+            "a: >-\n  x, [[, {\n",
+            "a: don't [[\nb: it's [[\n",
+        ] {
+            let brackets = ["[", "{"].map(|bracket| bracket.repeat(101));
+            let deep = text.replace('[', &brackets[0]).replace('{', &brackets[1]);
+            assert!(read::<Keys>(deep.as_bytes()).is_ok(), "{text}");
+        }
     }
 }

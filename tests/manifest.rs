@@ -18,7 +18,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use metrics_responder::internals::{MANIFEST, opt_out_command};
+use metrics_responder::internals::{MANIFEST, MANIFEST_HELP, Rke2Config, opt_out_command, patch};
 use serde::Deserialize;
 use serde_yaml::Value;
 use support::Folder;
@@ -55,7 +55,6 @@ fn refused(config: &str) -> String {
         "{config}: {run:?}"
     );
     assert_eq!(run.lines().len(), 1, "{run:?}");
-    // A person typed this; there was nothing to send.
     run.answer()
         .unwrap()
         .replace(folder.path().to_str().unwrap(), "")
@@ -120,6 +119,22 @@ impl Objects {
 }
 
 #[test]
+fn help_and_version_are_printed() {
+    for flag in ["-h", "--help"] {
+        let run = manifest_with(&[flag, "--output"], &[]);
+        assert_eq!((run.code, &*run.stdout), (Some(0), MANIFEST_HELP));
+    }
+    let version = concat!("metrics-responder-manifest ", env!("CARGO_PKG_VERSION"));
+    for flag in ["-V", "--version"] {
+        let run = manifest_with(&[flag], &[]);
+        assert_eq!(run.code, Some(0), "{run:?}");
+        assert!(run.stdout.starts_with(version), "{run:?}");
+    }
+    let run = manifest_with(&["--dry-run"], &[]);
+    assert_eq!((run.code, &*run.stdout), (Some(2), ""), "{run:?}");
+}
+
+#[test]
 fn nothing_configured_is_the_chart_itself() {
     let run = manifest_with(&["--rke2-config", "/dev/null"], &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
@@ -168,7 +183,7 @@ fn off_leaves_nothing_that_could_read_or_send() {
 fn every_key_of_the_file_is_taken_and_no_other() {
     let objects = printed(
         "metrics-responder-config:\n  endpoint: http://receiver.ns.svc.cluster.local/\n  allowHttp: true\n  \
-         caFile: /etc/metrics-responder/ca.pem\n  spread: 20m\n  gracePeriod: 168h\n  timeout: 30s\n  \
+         spread: 20m\n  gracePeriod: 168h\n  timeout: 30s\n  \
          schedule: '@every 8h'\n",
         &[],
     );
@@ -176,7 +191,6 @@ fn every_key_of_the_file_is_taken_and_no_other() {
         ("enabled", Value::from(true)),
         ("endpoint", "http://receiver.ns.svc.cluster.local/".into()),
         ("allowHttp", true.into()),
-        ("caFile", "/etc/metrics-responder/ca.pem".into()),
         ("spread", "20m".into()),
         ("gracePeriod", "168h".into()),
         ("timeout", "30s".into()),
@@ -203,17 +217,17 @@ fn the_deadline_of_a_job_follows_spread_and_timeout() {
         let config = format!("metrics-responder-config: {config}\n");
         assert_eq!(printed(&config, &[]).deadline(), seconds, "{config}");
     }
-    // Only of its own schedule the manifest knows how long it is until the next run.
+    // The time until the next run is known only for the built-in schedule.
     let weekly = "metrics-responder-config: {spread: 12h, schedule: '@weekly'}";
     assert_eq!(printed(weekly, &[]).deadline(), 43520);
     let same = "metrics-responder-config: {spread: 12h, schedule: 0 */8 * * *}";
-    assert!(refused(same).contains("until the next run"));
-    // One that is off starts no Job.
+    assert!(refused(same).contains("longer than the 8h"));
+    // A manifest that is off starts no Job.
     let off = format!("{OFF}metrics-responder-config: {{spread: 8h}}\n");
     assert_eq!(printed(&off, &[]).deadline(), 7200);
     let error = refused("metrics-responder-config: {spread: 7h54m40s}");
     assert!(
-        error.starts_with("metrics-responder-config: spread, two times the timeout"),
+        error.starts_with("metrics-responder-config: spread + 2 * timeout"),
         "{error}"
     );
 }
@@ -274,7 +288,7 @@ fn drop_ins_are_read_in_the_order_of_their_names_and_nothing_else_is() {
     ] {
         assert_eq!(printed(on, drop_ins).is_off(), off, "{drop_ins:?}");
     }
-    // The file itself may be missing where it is not named.
+    // A file that is named must exist, even if it has drop-ins.
     let folder = Folder::new();
     folder.write("config.yaml.d/10.yaml", OFF);
     assert_eq!(manifest(&folder, &[]).code, Some(2));
@@ -333,7 +347,7 @@ const WRONG: &[(&str, &str)] = &[
         "/config.yaml: metrics-responder-enabled: true or false",
     ),
     (
-        "metrics-responder-enabled: [false]",
+        "metrics-responder-enabled: [false, false]",
         "/config.yaml: metrics-responder-enabled: true or false",
     ),
     (
@@ -406,8 +420,12 @@ const WRONG: &[(&str, &str)] = &[
         "/config.yaml: --metrics-responder-enabled: not a key of the responder",
     ),
     (
-        "<<: {metrics-responder-enabled: false}",
-        "/config.yaml: <<: not a key of the responder",
+        "<<: {metrics-responder: false}",
+        "/config.yaml: metrics-responder: not a key of the responder",
+    ),
+    (
+        "metrics-responder-config: {caFile: /ca.pem}",
+        "/config.yaml: metrics-responder-config.caFile: this manifest mounts no file",
     ),
     (
         "metrics-responder-config: {enabled: }",
@@ -418,8 +436,13 @@ const WRONG: &[(&str, &str)] = &[
         "/config.yaml: invalid type: a text, expected a mapping",
     ),
     (
-        "[]",
+        "[metrics-responder-enabled]",
         "/config.yaml: invalid type: sequence, expected a mapping",
+    ),
+    (
+        "metrics-responder-config: {endpint: x}",
+        "/config.yaml: metrics-responder-config: unknown field `endpint`, expected one of `schedule`, \
+         `enabled`, `endpoint`, `allowHttp`, `spread`",
     ),
 ];
 
@@ -431,13 +454,19 @@ fn what_is_wrong_is_named_with_file_and_key() {
     }
 }
 
-/// As RKE2 has it, where the rest of a file is its own business.
+/// As in RKE2. Keys that are not ours are RKE2's business.
 #[test]
 fn what_says_nothing_is_not_set() {
     for config in [
         "metrics-responder-config: {gracePeriod: , spread: null, schedule: }",
         "metrics-responder-config: {spread: ~}\nsystem-default-registry:",
         "system-default-registry: ''",
+        "system-default-registry: ' / '",
+        "disable: [rke2-security-responder, rke2-metrics-server]",
+        "disable: {rke2-metrics-responder: true}",
+        "[]",
+        "# nothing\n---\n[ ]\n",
+        "? [metrics-responder-enabled]\n: false\n? {a: b}\n: c\n7: x\n~: y",
         "token: x\n<<: {debug: true}\n---\nmetrics-responder-enabled: false",
     ] {
         assert_eq!(printed(config, &[]), Objects::of(MANIFEST), "{config}");
@@ -451,7 +480,7 @@ fn what_says_nothing_is_not_set() {
     );
 }
 
-/// As a Windows editor saves it. RKE2 passes over the mark.
+/// Windows editors write the mark, and RKE2 ignores it.
 #[test]
 fn an_opt_out_behind_a_byte_order_mark_is_one() {
     for config in [
@@ -461,6 +490,102 @@ fn an_opt_out_behind_a_byte_order_mark_is_one() {
         assert!(printed(config, &[]).is_off(), "{config}");
         assert!(printed("", &[("50.yaml", config)]).is_off(), "{config}");
     }
+}
+
+/// RKE2 accepts every one of these files.
+#[test]
+fn an_opt_out_is_found_in_whatever_rke2_accepts() {
+    let brackets = format!("# {}\n", "[ ".repeat(120));
+    let text = format!("a: \"{0}\"\nb: |\n  {0}\nc: x {0}\n", "[ {".repeat(120));
+    for config in [
+        &*format!("{brackets}{OFF}"),
+        &format!("{text}{OFF}"),
+        "a: \"\\'b\\'\"\nmetrics-responder-enabled: false # for now\n",
+        "a: \"\\'b\\'\"\r\n\"metrics-responder-enabled\" : 'no'\r\n",
+        "token: x\n? [a, b]\n: c\nmetrics-responder-enabled: false\n",
+        "metrics-responder-enabled: n\n",
+        "metrics-responder-enabled: F\n",
+        "metrics-responder-enabled: [false]\n",
+        "metrics-responder-enabled: ['off']\n",
+        "<<: {metrics-responder-enabled: false}\n",
+        "<<: {<<: {metrics-responder-enabled: false}}\n",
+        "<<: [{metrics-responder-enabled: false}, {metrics-responder-enabled: true}]\n",
+        "disable: [rke2-ingress-nginx, rke2-metrics-responder]\n",
+        "disable: rke2-ingress-nginx, upgrade-responder\n",
+        "disable: metrics-responder\nmetrics-responder-enabled: true\n",
+        "disable: [a]\ndisable+: ['b,rke2-metrics-responder']\n",
+        "disable+: [rke2-metrics-responder]\ndisable+: [a]\n",
+        "disable: [rke2-metric-responder]\n",
+    ] {
+        for (file, drop_in) in [(config, ""), ("", config)] {
+            let folder = Folder::new();
+            folder.write("config.yaml", file);
+            folder.write("config.yaml.d/50.yaml", drop_in);
+            let run = manifest(&folder, &[]);
+            assert_eq!(run.code, Some(0), "{config}: {run:?}");
+            assert!(Objects::of(&run.stdout).is_off(), "{config}");
+        }
+    }
+    let replaced = [("50.yaml", "disable: [a]\n")];
+    assert!(!printed("disable: [rke2-metrics-responder]\n", &replaced).is_off());
+    let own = "<<: {metrics-responder-enabled: false}\nmetrics-responder-enabled: true\n";
+    assert!(!printed(own, &[]).is_off());
+}
+
+/// Brackets outside of collections are not nested, whether reporting is off or on.
+#[test]
+fn settings_are_read_beside_any_number_of_brackets() {
+    let brackets = "[ {".repeat(120);
+    let config = format!(
+        "# {brackets}\na: \"{brackets}\"\nb: |\n  {brackets}\nmetrics-responder-config: {{spread: 1h}}\n"
+    );
+    assert_eq!(printed(&config, &[]).key("spread"), "1h");
+}
+
+#[test]
+fn utf_16_with_a_mark_is_read() {
+    for config in [OFF, "token: x\r\nmetrics-responder-enabled: false\r\n"] {
+        let units = || std::iter::once(0xfeff).chain(config.encode_utf16());
+        let little: Vec<_> = units().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<_> = units().flat_map(u16::to_be_bytes).collect();
+        for bytes in [little, big] {
+            let folder = Folder::new();
+            folder.write("config.yaml", bytes);
+            let run = manifest(&folder, &[]);
+            assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
+            assert!(Objects::of(&run.stdout).is_off(), "{run:?}");
+        }
+    }
+}
+
+#[test]
+fn a_key_that_is_nearly_the_opt_out_is_an_error_that_names_it() {
+    for key in [
+        "metric-responder-enabled",
+        "metricsresponder-enabled",
+        "metricsResponderEnabled",
+        "METRICS_RESPONDER_ENABLED",
+        "rke2-metrics-responder-enabled",
+        "rke2-metrics-enabled",
+        "k3s_metrics_disable",
+        "upgrade-responder-enabled",
+        "metrics-responer-enabled",
+        "do-not-track",
+        "DoNotTrack",
+    ] {
+        for config in [format!("{key}: false\n"), format!("a: b\n{key}+: true\n")] {
+            let error = refused(&config);
+            let expected = ": not a key of the responder; metrics-responder-enabled: false turns";
+            assert!(
+                error.starts_with(&format!("/config.yaml: {key}")),
+                "{error}"
+            );
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+    let others = "rke2-security-responder-enabled: false\nsecurity-responder: x\notel-metrics-enabled: true\n\
+                  kube-apiserver-arg: [a]\nsupervisor-metrics: true\netcd-expose-metrics: false\nenabled: false\n";
+    assert_eq!(printed(others, &[]), Objects::of(MANIFEST));
 }
 
 #[test]
@@ -477,10 +602,10 @@ fn a_link_that_leads_nowhere_is_not_taken_for_a_missing_configuration() {
 
 const IGNORED: &str = "reporting is disabled, so a mistake is ignored: ";
 
-/// An opt-out takes precedence over everything else that is said, wherever it stands: a mistake
-/// beside it is told, and does not leave a manifest that reports in place.
+/// An opt-out in any file takes precedence over mistakes in all of them. The mistake is reported, and
+/// does not leave a manifest in place that reports.
 #[test]
-fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
+fn an_opt_out_takes_precedence_over_mistakes_which_are_reported() {
     let defaults = printed(OFF, &[]);
     for (config, drop_in, told) in [
         (
@@ -501,10 +626,14 @@ fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
         ),
         ("metrics-responder-enabled: nope", OFF, "true or false"),
         (
-            "<<: [{metrics-responder-config: {}}]",
+            "<<: [{metrics-responder: {}}]",
             OFF,
-            "<<: not a key of the responder",
+            "metrics-responder: not a key of the responder",
         ),
+        // A file that is not YAML, before or after the opt-out.
+        ("\t[", OFF, "config.yaml: "),
+        (OFF, "\"\\'\"", "50.yaml: "),
+        ("\t[", "disable: rke2-metrics-responder", "config.yaml: "),
     ] {
         let folder = Folder::new();
         folder.write("config.yaml", config);
@@ -519,13 +648,19 @@ fn a_mistake_beside_an_opt_out_is_told_and_does_not_matter() {
             "{mistake}"
         );
     }
-    // Neither is an opt-out, and a mistake in the opt-out itself is none either.
+    // The last value of a key counts, and a misspelt word is not an opt-out.
     for (config, drop_in) in [
         (
             OFF,
             "metrics-responder-enabled: true\nmetrics-responder-config: {endpint: x}",
         ),
         ("metrics-responder-enabled: flase", ""),
+        // The last value counts, also after a file that is not YAML.
+        (
+            "\t[\nmetrics-responder-enabled: false",
+            "metrics-responder-enabled: true",
+        ),
+        ("\t[", "metrics-responder-enabled: true"),
     ] {
         let folder = Folder::new();
         folder.write("config.yaml", config);
@@ -559,8 +694,8 @@ fn a_configuration_that_cannot_be_read_is_named() {
     );
 }
 
-/// The lists that the chart's own checks judge too.
-fn judged(list: &str, verdict: &str) -> Vec<String> {
+/// Reads a list of values that the chart's own checks use too.
+fn listed(list: &str, verdict: &str) -> Vec<String> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/chart")
         .join(list);
@@ -582,14 +717,14 @@ fn with(key: &str, text: &str) -> String {
 }
 
 #[test]
-fn schedules_are_judged_as_by_the_chart() {
-    for text in judged("schedules.yaml", "accepted") {
+fn the_chart_accepts_the_same_schedules() {
+    for text in listed("schedules.yaml", "accepted") {
         assert_eq!(
             printed(&with("schedule", &text), &[]).spec()["schedule"],
             *text
         );
     }
-    for text in judged("schedules.yaml", "refused") {
+    for text in listed("schedules.yaml", "refused") {
         assert!(
             refused(&with("schedule", &text)).contains(".schedule: five fields"),
             "{text}"
@@ -597,28 +732,84 @@ fn schedules_are_judged_as_by_the_chart() {
     }
 }
 
+const IMAGE: &str = concat!(
+    "rancher/rke2-metrics-responder:v",
+    env!("CARGO_PKG_VERSION")
+);
+
 #[test]
-fn registries_are_judged_as_by_the_chart_and_stand_before_the_image() {
-    let image = concat!(
-        "rancher/rke2-metrics-responder:v",
-        env!("CARGO_PKG_VERSION")
-    );
-    for text in judged("registries.yaml", "accepted") {
+fn a_registry_that_the_chart_accepts_comes_before_the_image() {
+    for text in listed("registries.yaml", "accepted") {
         let registry = if text.is_empty() { "docker.io" } else { &text };
         let objects = printed(&with("system-default-registry", &text), &[]);
-        assert_eq!(objects.image(), format!("{registry}/{image}"));
-    }
-    for text in judged("registries.yaml", "refused") {
-        let error = refused(&with("system-default-registry", &text));
-        assert!(
-            error.contains("system-default-registry: a registry"),
-            "{text}"
-        );
+        assert_eq!(objects.image(), format!("{registry}/{IMAGE}"));
     }
     let folder = Folder::new();
     folder.write("config.yaml", "system-default-registry: a\n");
     let run = manifest(&folder, &["--image", "b/c:d"]);
     assert_eq!(Objects::of(&run.stdout).image(), "b/c:d");
+}
+
+#[test]
+fn a_registry_is_trimmed_as_by_rke2_and_else_trusted() {
+    let registry = "registry.example.com/docker.io";
+    for text in [
+        "registry.example.com/docker.io/",
+        " registry.example.com/docker.io",
+        "registry.example.com/docker.io \n",
+        "\tregistry.example.com/docker.io/ ",
+    ] {
+        let objects = printed(&with("system-default-registry", text), &[]);
+        assert_eq!(objects.image(), format!("{registry}/{IMAGE}"));
+    }
+    let objects = printed("system-default-registry: registry_1.example.com/A//", &[]);
+    assert_eq!(
+        objects.image(),
+        format!("registry_1.example.com/A//{IMAGE}")
+    );
+    for text in [
+        "https://registry.example.com",
+        "registry .example.com",
+        "registry.example.com\nx",
+        "registry.example.com\u{7f}",
+        "régistry.example.com",
+    ] {
+        let error = refused(&with("system-default-registry", text));
+        let expected = "/config.yaml: system-default-registry: a registry";
+        assert!(error.starts_with(expected), "{error}");
+    }
+    refused("system-default-registry: {a: b}");
+}
+
+/// A manifest whose pod mounts its token by a volume, and whose rights include a Role.
+#[test]
+fn off_also_removes_the_token_and_the_role() {
+    let object = |kind: &str, spec: &str| format!("---\nkind: {kind}\n{spec}\n");
+    let pod = "{serviceAccountName: x, automountServiceAccountToken: false, containers: [{image: y, volumeMounts: \
+               [{name: config}, {name: serviceaccount}]}], volumes: [{name: serviceaccount}, {name: config}]}";
+    let job = format!("{{activeDeadlineSeconds: 7200, template: {{spec: {pod}}}}}");
+    let whole = [
+        object("Role", ""),
+        object("RoleBinding", ""),
+        object("ConfigMap", "data: {config.yaml: \"enabled: true\\n\"}"),
+        object(
+            "CronJob",
+            &format!("spec: {{jobTemplate: {{spec: {job}}}}}"),
+        ),
+    ];
+    let whole = whole.concat();
+    let mut config = Rke2Config::default();
+    let on = Objects::of(&patch(&whole, &config, None).unwrap());
+    assert_eq!(on, Objects::of(&whole));
+    config.add("config.yaml", OFF.as_bytes());
+    let off = Objects::of(&patch(&whole, &config, None).unwrap());
+    assert!(off.is_off());
+    let expected: Value = serde_yaml::from_str(
+        "{automountServiceAccountToken: false, containers: [{image: y, volumeMounts: [{name: config}]}], \
+         volumes: [{name: config}]}",
+    )
+    .unwrap();
+    assert_eq!(off.pod(), &expected);
 }
 
 /// A folder with a configuration, and a target that is not there yet.
@@ -639,8 +830,8 @@ impl Place {
         manifest(&self.folder, &["--output", self.target.to_str().unwrap()])
     }
 
-    /// The program where every user can start it. Copied by another process: a file that this one
-    /// has open for writing could not be executed, nor while a child of another test has it.
+    /// Copies the program to a place where every user can start it. Another process copies it: a file
+    /// that this process, or a child of another test, has open for writing cannot be executed.
     fn program_for_all(&self) -> PathBuf {
         let program = self.folder.path().join("program");
         let mut copy = Command::new("cp");
@@ -654,7 +845,7 @@ impl Place {
         fs::read_to_string(&self.target).unwrap()
     }
 
-    /// What lies in the folder of the target.
+    /// Lists the files in the folder of the target.
     fn files(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.target.parent().unwrap()).unwrap();
         entries
@@ -669,7 +860,7 @@ impl Place {
         );
     }
 
-    fn told(&self, run: &Run, what: &str) {
+    fn assert_says(&self, run: &Run, what: &str) {
         let line = format!("{}: {what}\n", self.target.display());
         assert_eq!(
             (run.code, &*run.stdout, &*run.stderr),
@@ -686,7 +877,7 @@ fn mode(path: &Path) -> u32 {
 #[test]
 fn the_first_write_makes_the_folders_for_the_owner_alone() {
     let place = Place::new();
-    place.told(&place.write(), "written, reporting enabled");
+    place.assert_says(&place.write(), "written, reporting enabled");
     assert_eq!(Objects::of(&place.content()), Objects::of(MANIFEST));
     assert_eq!(
         (mode(&place.target), mode(place.target.parent().unwrap())),
@@ -700,7 +891,7 @@ fn the_same_content_is_not_written_again() {
     let place = Place::new();
     place.write();
     let before = fs::metadata(&place.target).unwrap();
-    place.told(&place.write(), "up to date, reporting enabled");
+    place.assert_says(&place.write(), "up to date, reporting enabled");
     let after = fs::metadata(&place.target).unwrap();
     assert_eq!(before.ino(), after.ino());
     assert_eq!(before.modified().unwrap(), after.modified().unwrap());
@@ -713,7 +904,7 @@ fn new_content_takes_the_place_of_the_old_as_a_whole() {
     fs::set_permissions(&place.target, fs::Permissions::from_mode(0o644)).unwrap();
     let before = fs::metadata(&place.target).unwrap().ino();
     place.folder.write("config.yaml", OFF);
-    place.told(&place.write(), "written, reporting disabled");
+    place.assert_says(&place.write(), "written, reporting disabled");
     assert!(Objects::of(&place.content()).is_off());
     assert_ne!(fs::metadata(&place.target).unwrap().ino(), before);
     assert_eq!(mode(&place.target), 0o600);
@@ -746,7 +937,7 @@ fn a_disk_without_room_leaves_the_old_file_and_nothing_beside_it() {
     place.write();
     let old = place.content();
     place.folder.write("config.yaml", OFF);
-    // No file may grow, and the signal that says so is ignored: writing fails.
+    // With a limit of 0 no file may grow. The signal is ignored, so that writing fails.
     let line = "trap '' XFSZ; ulimit -f 0; exec \"$@\"";
     let config = place.folder.path().join("config.yaml");
     let mut command = Command::new("sh");
@@ -785,7 +976,7 @@ fn a_folder_that_cannot_be_used_is_named() {
             "config.yaml/inner: ",
         ),
         ("/proc/nowhere/m.yaml".into(), "/proc/nowhere: "),
-        // Nobody may make a file here, the superuser neither.
+        // Nobody may create a file here, not even root.
         ("/proc/m.yaml".into(), "/proc: No such file or directory"),
         ("/".into(), "--output expects a file, not /"),
     ] {
@@ -796,7 +987,7 @@ fn a_folder_that_cannot_be_used_is_named() {
         );
         assert!(run.stderr.contains(reason), "{run:?}");
     }
-    // What is no file is not replaced by one, at the end of a link neither.
+    // Anything that is not a regular file is never replaced, even through a symlink.
     let socket = place.folder.path().join("socket");
     let _listener = UnixListener::bind(&socket).unwrap();
     let link = place.folder.path().join("link");
@@ -807,7 +998,7 @@ fn a_folder_that_cannot_be_used_is_named() {
         assert!(run.stderr.contains(": is not a file"), "{run:?}");
         assert!(!target.symlink_metadata().unwrap().is_file());
     }
-    // A folder stands where the file should.
+    // The target is a folder.
     fs::create_dir_all(&place.target).unwrap();
     let run = place.write();
     assert_eq!(run.code, Some(1), "{run:?}");
@@ -818,8 +1009,8 @@ fn a_folder_that_cannot_be_used_is_named() {
     place.assert_alone();
 }
 
-/// Where the tests run as the superuser, whom nothing stops, starts the program as somebody else,
-/// who owns these.
+/// Starts the program as an unprivileged user who owns these paths, if the tests run as root, whom
+/// no permission stops.
 fn without_privileges(command: &mut Command, owned: &[&Path]) {
     const NOBODY: u32 = 65534;
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
@@ -830,7 +1021,7 @@ fn without_privileges(command: &mut Command, owned: &[&Path]) {
     }
 }
 
-/// Such a link leads to a file where standard output is redirected to one.
+/// /dev/stdout leads to a regular file if standard output is redirected to one.
 #[test]
 fn a_link_of_the_system_is_not_replaced() {
     let place = Place::new();
@@ -840,7 +1031,7 @@ fn a_link_of_the_system_is_not_replaced() {
         .args(["--rke2-config=/dev/null", "--output=/dev/stdout"])
         .stdout(fs::File::create(&captured).unwrap())
         .stderr(Stdio::piped());
-    // Should it ever be replaced after all, then not by a test.
+    // If the program ever replaced it, the test must not.
     without_privileges(&mut command, &[]);
     let run = finish(command.spawn().unwrap());
     assert_eq!(run.code, Some(1), "{run:?}");
@@ -879,13 +1070,13 @@ fn a_link_is_replaced_and_what_it_leads_to_stays() {
     let elsewhere = place.folder.write("elsewhere.yaml", "mine");
     fs::create_dir_all(place.target.parent().unwrap()).unwrap();
     symlink(&elsewhere, &place.target).unwrap();
-    place.told(&place.write(), "written, reporting enabled");
+    place.assert_says(&place.write(), "written, reporting enabled");
     assert!(place.target.symlink_metadata().unwrap().is_file());
     assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "mine");
-    // Also where it leads to the same content: RKE2 opens what it applies for writing.
+    // A link to the same content is replaced too, because RKE2 opens its manifests for writing.
     fs::rename(&place.target, &elsewhere).unwrap();
     symlink(&elsewhere, &place.target).unwrap();
-    place.told(&place.write(), "written, reporting enabled");
+    place.assert_says(&place.write(), "written, reporting enabled");
     assert!(place.target.symlink_metadata().unwrap().is_file());
 }
 
@@ -904,7 +1095,7 @@ fn a_bare_name_is_written_into_the_present_folder() {
     assert!(place.folder.path().join("m.yaml").is_file());
 }
 
-/// What an earlier process of the same number left behind is in nobody's way.
+/// Temporary files of an earlier process with the same id do not get in the way.
 #[test]
 fn leftovers_of_a_crash_do_no_harm() {
     let place = Place::new();
@@ -931,9 +1122,9 @@ fn leftovers_of_a_crash_do_no_harm() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let run = finish(command.spawn().unwrap());
-    place.told(&run, "written, reporting disabled");
+    place.assert_says(&run, "written, reporting disabled");
     assert!(Objects::of(&place.content()).is_off());
-    // They are passed over: RKE2 applies neither dotfiles nor what does not end in .yaml.
+    // RKE2 ignores them: it applies no dotfiles, and no files without .yaml at the end.
     let left: Vec<_> = place
         .files()
         .into_iter()

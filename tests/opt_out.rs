@@ -63,12 +63,14 @@ fn opt_out() -> impl Strategy<Value = OptOut> {
         "enabled: 0",
         "enabled: \"false\"",
         "enabled: 'No'",
+        "enabled: n",
+        "enabled: F",
         "\"enabled\": FALSE # by the admin",
     ];
     prop_oneof![
         prop::sample::select(vec!["1", "true", "yes please"])
             .prop_map(|v| OptOut::Env("DO_NOT_TRACK", v)),
-        prop::sample::select(vec!["false", "no", "OFF", "0", "\"false\""])
+        prop::sample::select(vec!["false", "no", "OFF", "0", "n", "F", "\"false\""])
             .prop_map(|v| OptOut::Env("METRICS_RESPONDER_ENABLED", v)),
         prop::sample::select(lines.to_vec()).prop_map(OptOut::File),
     ]
@@ -84,6 +86,8 @@ fn environment() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         "METRICS_RESPONDER_GRACE_PERIOD",
         "METRICS_RESPONDER_TIMEOUT",
         "METRICS_RESPONDER_ENABLE",
+        "metrics-responder-enabled",
+        "config.yaml",
         "HTTPS_PROXY",
         "NO_PROXY",
         "KUBERNETES_SERVICE_HOST",

@@ -66,7 +66,7 @@ fn is_ipv6(text: &str) -> bool {
 }
 
 /// Whether this is the number of a port: digits alone, since Rust would also take a sign.
-pub(crate) fn is_port(text: &str) -> bool {
+fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 

@@ -8,6 +8,7 @@ use ureq::http::Uri;
 
 use super::env::Env;
 use super::spelling::resembles_variable;
+use super::switch::is_opt_out;
 use super::{duration, endpoint};
 use crate::error::Error;
 use crate::yaml;
@@ -26,7 +27,7 @@ pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(crate) struct Keys {
-    /// Judged by [`super::switch::Switch`].
+    /// Read by [`super::switch::Switch`].
     #[serde(rename = "enabled")]
     _enabled: Option<String>,
     endpoint: Option<String>,
@@ -75,8 +76,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Lays the environment over the file, and a flag over both. `place` is what stands before a
-    /// key of the file in an error, such as `config.yaml: `.
+    /// Lays the environment over the file, and a flag over both. In errors, `place` precedes a key of
+    /// the file, for instance `config.yaml: `.
     pub(crate) fn new(
         keys: Keys,
         place: &str,
@@ -172,7 +173,7 @@ const KEYS: [&str; 7] = [
 /// read as "on".
 fn refuse_misspelt_variables(env: &Env) -> Result<(), Error> {
     let known = KEYS.map(variable);
-    let is_known = |name: &String| known.contains(name) || name == "DO_NOT_TRACK";
+    let is_known = |name: &String| known.contains(name) || is_opt_out(name);
     let mut names = env.names().into_iter();
     match names.find(|name| resembles_variable(name) && !is_known(name)) {
         None => Ok(()),

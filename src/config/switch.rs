@@ -1,7 +1,7 @@
-//! Whether reporting is on, and by which setting.
+//! Decides whether reporting is on, and names the setting that says so.
 //!
-//! This is looked at before anything else is read or can fail: with an opt-out set, no mistake in
-//! another setting, nor in the rest of the file, leads to anything but "disabled".
+//! The opt-outs are read before anything else can fail: with one of them set, a mistake in another
+//! setting or in the rest of the file still gives "disabled".
 
 use serde::{Deserialize, Deserializer};
 
@@ -11,7 +11,7 @@ use super::settings::{QUOTES, on_or_off};
 use crate::error::Error;
 use crate::yaml;
 
-/// Whether reporting is on, with the setting that says so.
+/// Reporting is on or off, because of this setting.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Switch {
     /// Disabled.
@@ -28,8 +28,8 @@ pub enum Switch {
 
 /// The documented opt-out.
 ///
-/// The pod takes its environment also from this ConfigMap of the admin's own. No installer owns it,
-/// so nothing that is installed, upgraded or deleted takes the setting back.
+/// The pod also takes its environment from this ConfigMap, which only the admin creates. No installer
+/// owns it, so that no installation, upgrade or deletion undoes the setting.
 pub fn opt_out_command(namespace: &str) -> String {
     format!(
         "kubectl -n {namespace} create configmap rke2-metrics-responder-override \
@@ -40,8 +40,8 @@ pub fn opt_out_command(namespace: &str) -> String {
 const VARIABLE: &str = "METRICS_RESPONDER_ENABLED";
 
 impl Switch {
-    /// `DO_NOT_TRACK`, then the variable, then the file. An error where none of them says off, but
-    /// one is not understood.
+    /// Reads `DO_NOT_TRACK`, then the variable, then the file. A value that is not understood is an
+    /// error unless one of the others says off.
     pub fn find(file: &File, env: &Env) -> Result<Self, Error> {
         if let Some(by) = off_by_env(env) {
             return Ok(Self::Off { by });
@@ -61,12 +61,12 @@ impl Switch {
     }
 }
 
-/// Whether a variable of this name can turn reporting off.
+/// Returns whether a variable of this name can turn reporting off.
 pub(crate) fn is_opt_out(name: &str) -> bool {
     name == VARIABLE || name == "DO_NOT_TRACK"
 }
 
-/// The variable that turns reporting off, if one does. No file is opened for it.
+/// Names the variable that turns reporting off, if there is one, without opening a file.
 pub(crate) fn off_by_env(env: &Env) -> Option<String> {
     if do_not_track(env) {
         return Some("DO_NOT_TRACK".to_owned());
@@ -74,8 +74,8 @@ pub(crate) fn off_by_env(env: &Env) -> Option<String> {
     matches!(in_env(env), Ok(Some(false))).then(|| VARIABLE.to_owned())
 }
 
-/// Any value but `0` and `false` is an objection: <https://consoledonottrack.com> says `1`, people
-/// write more.
+/// Any value except `0` and `false` counts as an opt-out; the convention (<https://www.donottrack.sh>)
+/// is `1`, but people use other values.
 fn do_not_track(env: &Env) -> bool {
     let value = env.raw("DO_NOT_TRACK");
     value.is_some_and(|value| {
@@ -112,8 +112,8 @@ fn in_file(file: &File) -> Result<Option<bool>, Error> {
     }
 }
 
-/// A key without a value is an empty word, which is no answer: where a template lost the value, that
-/// must not read as "on".
+/// Reads a key without a value as an empty word, which is an error later: if a template lost the
+/// value, that must not read as "on".
 fn word<'de, D: Deserializer<'de>>(yaml: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(yaml).map(|word| Some(word.unwrap_or_default()))
 }

@@ -12,10 +12,10 @@ pub const HELP: &str = "\
 Prints or writes the manifest of the metrics responder for this server's RKE2 or K3s configuration.
 
 Usage:
-  metrics-responder-manifest [OPTIONS]
+  metrics-responder-manifest [OPTIONS]  print or write the manifest
 
 Options:
-  --rke2-config FILE  [default: /etc/rancher/rke2/config.yaml, or that of K3s where only K3s is configured]
+  --rke2-config FILE  [default: /etc/rancher/rke2/config.yaml, or that of K3s if only K3s is configured]
   --image REF         the image to run [default: the release's, from system-default-registry]
   --output FILE       write the manifest to FILE, whole or not at all, instead of printing it
   -h, --help          print this and exit

@@ -1,9 +1,8 @@
-//! A file that is written whole or not at all.
+//! Writes a file completely or not at all.
 //!
-//! RKE2 applies whatever is in its manifests folder: an empty or half a manifest would delete every
-//! object. So the new content is written to a file beside the old one and takes its place by a
-//! rename. RKE2 passes over the file beside it, whose name begins with a dot and does not end in
-//! `.yaml`.
+//! RKE2 applies whatever is in its manifests folder: an empty or truncated manifest would delete
+//! every object. So the new content is written to a temporary file in the same folder, which is then
+//! renamed. RKE2 ignores the temporary file, whose name begins with a dot and does not end in `.yaml`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -12,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Writes the file, for its owner alone, and missing folders above it. Returns whether it was
-/// necessary: a file with the same content is left as it is. On an error, the old file is.
+/// Writes the file and any missing parent folders, readable by the owner only. Returns false if the
+/// file already has this content. On an error, the old file stays as it is.
 pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let Some(name) = path.file_name() else {
         return Err(Error::args(format!(
@@ -21,11 +20,11 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
             path.display()
         )));
     };
-    // Also at the end of a link, as /dev/stdout is one; which leads to a file where it is redirected.
+    // Never replace anything that is not a regular file, even through a symlink. /dev/stdout is one,
+    // and leads to a regular file if it is redirected.
     let is_device = path.starts_with("/dev") && path.is_symlink();
     if is_device || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-        let reason = io::Error::other("is not a file");
-        return Err(Error::write(path.display(), reason));
+        return Err(Error::write(path.display(), "is not a file"));
     }
     if is_written(path, content) {
         return Ok(false);
@@ -38,31 +37,31 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     builder
         .create(folder)
         .map_err(|e| Error::write(folder.display(), e))?;
-    let beside = Beside::create(folder, &name.to_string_lossy())
+    let temporary = Temporary::create(folder, &name.to_string_lossy())
         .map_err(|e| Error::write(folder.display(), e))?;
-    beside
+    temporary
         .replace(path, content)
         .map_err(|e| Error::write(path.display(), e))?;
-    // The rename outlives a power failure only once the folder is written. The file is whole either
-    // way.
+    // The rename survives a power failure only after the folder is synced. The file is complete in
+    // either case.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(true)
 }
 
-/// A link is replaced by a file, even if it leads to the same content: RKE2 opens manifests for
-/// writing.
+/// Returns true only for a regular file. A symlink is replaced even if it leads to the same content,
+/// because RKE2 opens its manifests for writing.
 fn is_written(path: &Path, content: &str) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
     is_file && fs::read(path).is_ok_and(|found| found == content.as_bytes())
 }
 
-/// A new file beside the one to be written, deleted unless it has taken its place.
-struct Beside {
+/// A temporary file in the same folder, deleted unless it has replaced the old file.
+struct Temporary {
     path: PathBuf,
     file: File,
 }
 
-impl Beside {
+impl Temporary {
     fn create(folder: &Path, name: &str) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         options.write(true).create_new(true).mode(0o600);
@@ -71,7 +70,7 @@ impl Beside {
             let path = folder.join(format!(".{name}.{process}-{attempt}"));
             match options.open(&path) {
                 Ok(file) => return Ok(Self { path, file }),
-                // Left behind by an earlier process of this number.
+                // Left by an earlier process with the same id.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
@@ -86,9 +85,9 @@ impl Beside {
     }
 }
 
-impl Drop for Beside {
+impl Drop for Temporary {
     fn drop(&mut self) {
-        // After the rename there is nothing left to delete.
+        // This fails after the rename, when there is nothing left to delete.
         let _ = fs::remove_file(&self.path);
     }
 }

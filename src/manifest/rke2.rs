@@ -1,6 +1,7 @@
-//! What `config.yaml` of RKE2 or K3s says about the responder, read as RKE2 reads it: the file,
-//! then its drop-ins by name; the last value of a key wins, and a `+` behind a key adds.
+//! Reads the responder's keys of RKE2's or K3s' `config.yaml` as RKE2 does: the file, then its
+//! drop-ins by name. The last value of a key wins; a `+` after a key adds to its value.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
@@ -10,31 +11,32 @@ use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_yaml::{Mapping, Value};
 
-use super::registry;
 use crate::config::env::Env;
 use crate::config::file::read;
 use crate::config::settings::{Keys, Settings, on_or_off};
 use crate::config::spelling::resembles_ours;
+use crate::config::switch::has_line_off;
 use crate::error::Error;
 use crate::yaml;
 
 /// Whole configurations are a few kilobytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Where RKE2 and K3s read their configuration by default, and the variable that names another
-/// file.
+/// The default configuration files of RKE2 and K3s, each with the variable that names another file.
 const PLACES: [(&str, &str); 2] = [
     ("etc/rancher/rke2/config.yaml", "RKE2_CONFIG_FILE"),
     ("etc/rancher/k3s/config.yaml", "K3S_CONFIG_FILE"),
 ];
 
-/// What a configuration means for the manifest.
+/// The part of a configuration that concerns the manifest.
 #[derive(Debug, Default)]
 pub struct Rke2Config {
     /// The first mistake in our keys.
     mistake: Option<Error>,
     /// `metrics-responder-enabled`
     enabled: Option<bool>,
+    /// `disable` names this manifest.
+    disabled: bool,
     /// `metrics-responder-config`: the keys of the ConfigMap's file.
     pub(super) keys: Mapping,
     /// `metrics-responder-config.schedule`
@@ -43,9 +45,10 @@ pub struct Rke2Config {
     registry: Option<String>,
 }
 
-/// Finds the configuration. Without one, `None` stands for the defaults where the manifest is
-/// written to a file, as on a server that is about to be installed. Where it is only printed, that
-/// is an error: on a workstation the defaults would read as "on".
+/// Finds the configuration file. On a machine without one, the answer depends on `written`: a
+/// manifest that is written to a file gets the defaults (`None`), as on a server before RKE2 is
+/// installed. A manifest that is only printed is an error, because on a workstation the defaults
+/// would read as "on".
 pub(crate) fn find(
     named: Option<&Path>,
     env: &Env,
@@ -91,122 +94,133 @@ fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
     }
 }
 
-/// Whether anything is there. What cannot be looked at, or is a link that leads nowhere, is an
-/// error: as "nothing" it would read as "on".
+/// Returns whether the path exists. A path without permission and a dangling link are errors: taken
+/// as missing, they would read as "on".
 fn exists(path: &Path) -> Result<bool, Error> {
     let found = match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         _ => fs::metadata(path),
     };
-    found
-        .map(|_| true)
-        .map_err(|e| Error::config(path.display().to_string(), e))
+    found.map_or_else(|e| Err(Error::config(path.display(), e)), |_| Ok(true))
 }
 
 impl Rke2Config {
-    /// Reads the file, which may be missing where it has drop-ins, and these.
+    /// Reads the file, which may be missing if it has drop-ins, and then the drop-ins.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let mut config = Self::default();
         let own = exists(path)?.then(|| path.to_owned());
         for file in own.into_iter().chain(drop_ins(path)?) {
-            let origin = file.display().to_string();
-            let text = read(&file, MAX_FILE).map_err(|e| Error::config(&origin, e))?;
-            config.add(&origin, &text)?;
+            match read(&file, MAX_FILE) {
+                Ok(text) => config.add(&file.display().to_string(), &text),
+                Err(e) => config.keep(Error::config(file.display(), e)),
+            }
         }
         Ok(config)
     }
 
-    /// Adds what one file says, and keeps the first mistake in our keys for [`Self::judged`].
-    pub fn add(&mut self, file: &str, text: &[u8]) -> Result<(), Error> {
-        let keys = yaml::read_first(text).map_err(|e| Error::config(file, e))?;
-        for (key, value) in keys.into_iter().flat_map(|OwnKeys(keys)| keys) {
-            let place = format!("{file}: {key}");
-            let result = match key.trim_end_matches('+') {
-                "metrics-responder-enabled" => {
-                    flag(&place, &value).map(|on| self.enabled = Some(on))
-                }
-                "metrics-responder-config" => self.configure(&place, value, key.ends_with('+')),
-                REGISTRY => registry::parse(&value)
-                    .map(|registry| self.registry = registry)
-                    .map_err(|e| Error::config(place, e)),
-                _ => {
-                    let reason = "not a key of the responder; metrics-responder-enabled: false turns \
-                                  reporting off, metrics-responder-config has its settings";
-                    Err(Error::config(place, reason))
-                }
-            };
-            if let Err(mistake) = result {
-                self.mistake.get_or_insert(mistake);
+    /// Adds the keys of one file.
+    pub fn add(&mut self, file: &str, text: &[u8]) {
+        let text = utf8(text);
+        let keys = own_keys(&text).unwrap_or_else(|e| {
+            if has_line_off(&text, ENABLED) {
+                self.enabled = Some(false);
+            }
+            self.keep(Error::config(file, e));
+            Vec::new()
+        });
+        for (key, value) in keys {
+            if let Err(mistake) = self.set(&key, value, &format!("{file}: {key}")) {
+                self.keep(mistake);
+            }
+        }
+    }
+
+    /// Keeps the first mistake for [`Self::validate`].
+    fn keep(&mut self, mistake: Error) {
+        self.mistake.get_or_insert(mistake);
+    }
+
+    fn set(&mut self, key: &str, value: Value, place: &str) -> Result<(), Error> {
+        let (name, adds) = name(key);
+        match name {
+            ENABLED => self.enabled = Some(flag(place, &value)?),
+            "metrics-responder-config" => self.configure(place, value, adds)?,
+            // RKE2 itself knows this manifest by the name of its file, upgrade-responder.
+            DISABLE => self.disabled = names_ours(&value) || adds && self.disabled,
+            REGISTRY => self.registry = registry(&value).map_err(|e| Error::config(place, e))?,
+            _ => {
+                let reason = "not a key of the responder; metrics-responder-enabled: false turns \
+                              reporting off, metrics-responder-config has its settings";
+                return Err(Error::config(place, reason));
             }
         }
         Ok(())
     }
 
-    /// The whole configuration, with a mistake that does not matter because reporting is off: an
-    /// opt-out takes precedence here too. The keys are then the defaults.
-    pub fn judged(mut self) -> Result<(Self, Option<Error>), Error> {
-        match self.mistake.take() {
-            Some(mistake) if self.is_enabled() => Err(mistake),
-            Some(mistake) => {
-                let disabled = Self {
-                    enabled: Some(false),
-                    registry: self.registry,
-                    ..Self::default()
-                };
-                Ok((disabled, Some(mistake)))
-            }
-            None => Ok((self, None)),
+    /// Returns the configuration, and a mistake that is ignored because reporting is off: an opt-out
+    /// takes precedence over mistakes in other settings, which are then the defaults.
+    pub fn validate(mut self) -> Result<(Self, Option<Error>), Error> {
+        let Some(mistake) = self.mistake.take() else {
+            return Ok((self, None));
+        };
+        if self.is_enabled() {
+            return Err(mistake);
         }
+        let mut disabled = Self::default();
+        (disabled.enabled, disabled.registry) = (Some(false), self.registry);
+        Ok((disabled, Some(mistake)))
     }
 
-    /// Whether the manifest reports. Either key turns it off.
+    /// Returns whether the manifest reports. Each of three keys turns it off.
     pub fn is_enabled(&self) -> bool {
         let key = self.keys.get("enabled").and_then(scalar);
         let off = key.is_some_and(|word| on_or_off(&word) == Ok(false));
-        self.enabled != Some(false) && !off
+        self.enabled != Some(false) && !off && !self.disabled
     }
 
-    /// The image of the release out of the private registry, if there is one.
+    /// The release's image in the private registry, if there is one.
     pub(super) fn image(&self) -> Option<String> {
         let registry = self.registry.as_ref()?;
         let (name, version) = (env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"));
         Some(format!("{registry}/rancher/{name}:v{version}"))
     }
 
-    fn configure(&mut self, place: &str, value: Value, add: bool) -> Result<(), Error> {
-        let mut keys = match value {
-            Value::Null => return Ok(()),
-            Value::Mapping(keys) => keys,
-            _ => {
-                return Err(Error::config(
-                    place,
-                    "a mapping of keys to values is expected",
-                ));
-            }
+    fn configure(&mut self, place: &str, value: Value, adds: bool) -> Result<(), Error> {
+        if value.is_null() {
+            return Ok(());
+        }
+        let Value::Mapping(mut keys) = value else {
+            let reason = "a mapping of keys to values is expected";
+            return Err(Error::config(place, reason));
         };
         // RKE2 replaces the whole value of a key, unless the key has a `+`.
-        if !add {
+        if !adds {
             (self.keys, self.schedule) = (Mapping::new(), None);
         }
-        // As in the file, a key without a value is not set. `enabled` has to say what it means.
+        // As in the file, a key without a value is not set. `enabled` needs one.
         keys.retain(|key, value| key == "enabled" || !value.is_null());
-        // What is wrong besides does not take back an `enabled: false`.
+        // Other mistakes must not undo `enabled: false`.
         let schedule_key = keys.shift_remove("schedule");
         self.keys.extend(keys);
         if let Some(value) = schedule_key {
+            let schedule = schedule(&value);
             self.schedule =
-                Some(schedule(&value).map_err(|e| Error::config(format!("{place}.schedule"), e))?);
+                Some(schedule.map_err(|e| Error::config(format!("{place}.schedule"), e))?);
         }
-        self.judge(place)
+        self.check(place)
     }
 
-    /// By the code that judges the file of the ConfigMap.
-    fn judge(&self, place: &str) -> Result<(), Error> {
+    /// Checks the settings with the code that reads the ConfigMap's file.
+    fn check(&self, place: &str) -> Result<(), Error> {
+        if self.keys.contains_key("caFile") {
+            let reason = "this manifest mounts no file; the chart can, see its value caBundle";
+            return Err(Error::config(format!("{place}.caFile"), reason));
+        }
         let file = serde_yaml::to_string(&self.keys);
         let keys = file.and_then(|file| Keys::parse(file.as_bytes()));
-        // Beside these keys there is `schedule`.
         let keys = keys.map_err(|e| {
-            Error::config(place, e.to_string().replacen("of `", "of `schedule`, `", 1))
+            let reason = e.to_string().replace("`caFile`, ", "");
+            Error::config(place, reason.replacen("of `", "of `schedule`, `", 1))
         })?;
         if let Some(value) = self.keys.get("enabled") {
             flag(&format!("{place}.enabled"), value)?;
@@ -215,40 +229,64 @@ impl Rke2Config {
     }
 }
 
+const ENABLED: &str = "metrics-responder-enabled";
+const DISABLE: &str = "disable";
 const REGISTRY: &str = "system-default-registry";
+
+/// Splits off the `+` that adds to a value instead of replacing it.
+fn name(key: &str) -> (&str, bool) {
+    key.strip_suffix('+')
+        .map_or((key, false), |name| (name, true))
+}
 
 /// Returns whether a key concerns the responder. A key that merely resembles ours does too: a
 /// misspelt opt-out must not read as "on".
 fn is_ours(key: &str) -> bool {
-    resembles_ours(key) || key.trim_end_matches('+') == REGISTRY
+    matches!(name(key).0, DISABLE | REGISTRY) || resembles_ours(key)
 }
 
-fn names_ours(merged: &Value) -> bool {
-    match merged {
-        Value::Mapping(keys) => keys.keys().filter_map(Value::as_str).any(is_ours),
-        Value::Sequence(mappings) => mappings.iter().any(names_ours),
+/// Returns whether a list, or a text with commas, has the name of this manifest or nearly that.
+fn names_ours(value: &Value) -> bool {
+    match value {
+        Value::String(names) => names.split(',').any(resembles_ours),
+        Value::Sequence(names) => names.iter().any(names_ours),
         _ => false,
     }
 }
 
-/// A switch as people write it; RKE2 makes a flag of each key, and `"true"` is as good a flag as
-/// `true`.
+/// RKE2 removes blanks around a registry and a slash after it, and trusts the rest.
+fn registry(value: &Value) -> Result<Option<String>, &'static str> {
+    const EXPECTED: &str = "a registry is expected, written host[:port][/path]";
+    let text = scalar(value).ok_or(EXPECTED)?;
+    let text = text.trim();
+    let text = text.strip_suffix('/').unwrap_or(text);
+    if text.contains("://") || !text.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(EXPECTED);
+    }
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
+}
+
+/// Reads a switch in any of the words that people use.
 fn flag(place: &str, value: &Value) -> Result<bool, Error> {
     let word = scalar(value).unwrap_or_default();
     on_or_off(&word).map_err(|reason| Error::config(place, reason))
 }
 
+/// Returns a value as text. RKE2 makes a flag of each key, so that `"true"` and `[true]` are the same as
+/// `true`.
 fn scalar(value: &Value) -> Option<String> {
     match value {
+        Value::Null => Some(String::new()),
         Value::Bool(on) => Some(on.to_string()),
         Value::Number(number) => Some(number.to_string()),
         Value::String(text) => Some(text.clone()),
+        Value::Sequence(list) if list.len() == 1 => scalar(&list[0]),
         _ => None,
     }
 }
 
-/// The shape alone: five fields, `@daily` and the like, or `@every 8h`. The API server judges the
-/// rest.
+/// Checks only the shape: five fields, `@daily` and the like, or `@every 8h`. The API server
+/// validates the rest.
 fn schedule(value: &Value) -> Result<String, String> {
     let text = scalar(value).unwrap_or_default();
     let has_shape = match text.split_whitespace().collect::<Vec<_>>()[..] {
@@ -271,13 +309,13 @@ fn drop_in_folder(config: &Path) -> PathBuf {
     folder.into()
 }
 
-/// What the name of a drop-in ends in, whatever the case.
+/// The file extensions of drop-ins, in any case.
 const ENDINGS: [&str; 2] = [".yaml", ".yml"];
 
-/// The drop-ins in the order of their names.
+/// Lists the drop-ins in the order of their names.
 fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
     let folder = drop_in_folder(config);
-    let fault = |e| Error::config(folder.display().to_string(), e);
+    let fault = |e| Error::config(folder.display(), e);
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -295,7 +333,27 @@ fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(files)
 }
 
-/// The keys that concern the responder, each as often as it is written, which RKE2 allows.
+/// Converts UTF-16, which RKE2 also reads if it begins with a byte order mark.
+fn utf8(text: &[u8]) -> Cow<'_, [u8]> {
+    let unit = match text {
+        [0xff, 0xfe, ..] => u16::from_le_bytes,
+        [0xfe, 0xff, ..] => u16::from_be_bytes,
+        _ => return text.into(),
+    };
+    let (pairs, _) = text.as_chunks();
+    let units: Vec<_> = pairs.iter().copied().map(unit).collect();
+    String::from_utf16_lossy(&units).into_bytes().into()
+}
+
+/// Reads the keys that concern the responder, each as often as it is in the file, which RKE2 allows.
+fn own_keys(text: &[u8]) -> Result<Vec<(String, Value)>, serde_yaml::Error> {
+    match yaml::read_first(text) {
+        // RKE2 reads an empty list as an empty file.
+        Err(_) if yaml::first::<[(); 0]>(text).is_ok() => Ok(Vec::new()),
+        keys => Ok(keys?.map_or_else(Vec::new, |OwnKeys(keys)| keys)),
+    }
+}
+
 struct OwnKeys(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for OwnKeys {
@@ -310,25 +368,39 @@ impl<'de> Deserialize<'de> for OwnKeys {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<OwnKeys, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(key) = map.next_key::<String>()? {
-                    if is_ours(&key) {
-                        entries.push((key, map.next_value()?));
-                    } else if key == "<<" {
-                        // RKE2 reads such keys too. They are few enough to be refused.
-                        let merged: Value = map.next_value()?;
-                        if names_ours(&merged) {
-                            entries.push((key, merged));
+                let (mut merged, mut entries) = (Vec::new(), Vec::new());
+                while let Some(key) = map.next_key::<Value>()? {
+                    match key.as_str() {
+                        Some("<<") => merged.extend(merge(map.next_value()?)),
+                        Some(key) if is_ours(key) => {
+                            entries.push((key.to_owned(), map.next_value()?));
                         }
-                    } else {
-                        map.next_value::<IgnoredAny>()?;
+                        _ => map.next_value::<IgnoredAny>().map(drop)?,
                     }
                 }
-                Ok(OwnKeys(entries))
+                // A key of the mapping itself has precedence over a merged one.
+                merged.append(&mut entries);
+                Ok(OwnKeys(merged))
             }
         }
 
         yaml.deserialize_map(KeyVisitor)
+    }
+}
+
+/// The entries that a merge key `<<` adds. The first mapping of a list has precedence.
+fn merge(value: Value) -> Vec<(String, Value)> {
+    match value {
+        Value::Sequence(list) => list.into_iter().rev().flat_map(merge).collect(),
+        Value::Mapping(keys) => {
+            let entries = keys.into_iter().map(|(key, value)| match key {
+                Value::String(key) if key == "<<" => merge(value),
+                Value::String(key) if is_ours(&key) => vec![(key, value)],
+                _ => Vec::new(),
+            });
+            entries.flatten().collect()
+        }
+        _ => Vec::new(),
     }
 }
 
@@ -337,7 +409,7 @@ mod tests {
     use super::*;
     use crate::error;
 
-    /// What is found on a machine with these files.
+    /// Finds the configuration of a machine with these files.
     fn found(files: &[&str], written: bool) -> Result<Option<String>, Error> {
         let root = std::env::temp_dir().join(format!(
             "root-{}-{}",
@@ -401,7 +473,6 @@ mod tests {
         fs::remove_dir_all(root).unwrap();
     }
 
-    /// Which of two is meant, only a person can say.
     #[test]
     fn two_configurations_are_one_too_many() {
         let both = ["rke2/config.yaml", "k3s/config.yaml.d/x.yaml"];

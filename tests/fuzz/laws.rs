@@ -103,13 +103,8 @@ pub fn reply(data: &[u8]) {
 pub fn rke2_config(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let mut config = Rke2Config::default();
-    if config
-        .add("c.yaml", parts.next().unwrap_or_default())
-        .is_err()
-    {
-        return;
-    }
-    let Ok((config, _)) = config.judged() else {
+    config.add("c.yaml", parts.next().unwrap_or_default());
+    let Ok((config, _)) = config.validate() else {
         return;
     };
     let own = parts.next().map(String::from_utf8_lossy);
