@@ -47,13 +47,17 @@ manifest:
     deploy/render
 
 # Check the chart and what it renders against Kubernetes' schemas and our own rules
-validate *args:
-    tests/chart/validate {{ args }}
+validate:
+    tests/chart/validate
 
-# Compare what `metrics-responder-manifest` prints with what the chart renders
+# Rewrite the expected renderings of the chart in tests/chart/renderings; read the diff
+bless-chart:
+    tests/chart/validate bless
+
+# Compare what chart, responder and manifest writer accept, and what the writer prints with what the chart renders
 compare:
     cargo build
-    tests/chart/validate compare "${CARGO_TARGET_DIR:-target}/debug/metrics-responder-manifest"
+    bin=${CARGO_TARGET_DIR:-target}/debug; tests/chart/validate compare "$bin/metrics-responder" "$bin/metrics-responder-manifest"
 
 # Check the systemd drop-ins
 systemd:
