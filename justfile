@@ -34,6 +34,10 @@ lint:
 lint-scripts:
     tests/lint-scripts
 
+# Check the workflows with zizmor
+lint-workflows *tools:
+    tests/lint-workflows {{ tools }}
+
 # Rewrite the expected payloads of testdata/clusters; read the diff
 bless:
     BLESS=1 cargo test --test golden
@@ -43,25 +47,34 @@ manifest:
     deploy/render
 
 # Check the chart and what it renders against Kubernetes' schemas and our own rules
-validate *args:
-    tests/chart/validate {{ args }}
+validate:
+    tests/chart/validate
 
-# Compare what `metrics-responder-manifest` prints with what the chart renders
+# Rewrite the expected renderings of the chart in tests/chart/renderings; read the diff
+bless-chart:
+    tests/chart/validate bless
+
+# Compare what chart, responder and manifest writer accept, and what the writer prints with what the chart renders
 compare:
     cargo build
-    tests/chart/validate compare "${CARGO_TARGET_DIR:-target}/debug/metrics-responder-manifest"
+    bin=${CARGO_TARGET_DIR:-target}/debug; tests/chart/validate compare "$bin/metrics-responder" "$bin/metrics-responder-manifest"
 
 # Check the systemd drop-ins
 systemd:
     cargo build
     tests/systemd "${CARGO_TARGET_DIR:-target}/debug/metrics-responder-manifest"
 
-# Check the man page that a release makes of --help; needs mandoc
+# Check the man pages that a release makes of --help
 man:
-    cargo run --quiet -- --help | deploy/release/man.py 0.0.0 2000-01-01 | mandoc -T lint -W warning
+    deploy/tools/packages mandoc:mandoc
+    cargo run --quiet -- --help \
+        | deploy/release/man.py metrics-responder 0.0.0 2000-01-01 | mandoc -T lint -W warning
+    cargo run --quiet --bin metrics-responder-manifest -- --help \
+        | deploy/release/man.py metrics-responder-manifest 0.0.0 2000-01-01 | mandoc -T lint -W warning
 
-# Run the tests with AWS-LC's FIPS module; needs cmake, Go and make
+# Run the tests with AWS-LC's FIPS module; needs cmake, Go, make and Perl
 test-fips *args:
+    deploy/tools/packages cmake:cmake golang-go:go make:make perl:perl
     cargo test --locked --features fips --target-dir "${CARGO_TARGET_DIR:-target}/fips" {{ args }}
 
 # Build with the oldest Rust that Cargo.toml promises
@@ -76,13 +89,40 @@ static:
 image: static
     deploy/image/images
 
-# Write the tarballs, image lists and sums for air-gapped nodes into dist/
+# Write the tarballs, image lists and sums for air-gapped nodes into target/dist
 airgap:
     deploy/image/airgap
 
-# Write the files of a release into dist/: binaries, SBOM, licences, man page, chart, air-gap tarballs, sums
+# Write the files of a release into target/dist: binaries, SBOM, licences, man pages, chart, air-gap tarballs, sums
 dist:
     deploy/release/dist
+
+# Check that this commit can be released as this tag, such as v1.2.3: versions, changelog, no changed file
+[no-exit-message]
+release-check tag:
+    @deploy/release/check {{ tag }}
+
+# Print the notes of a release, out of the changelog
+[no-exit-message]
+release-notes version:
+    @deploy/release/notes {{ version }}
+
+# Test the scripts of a release on bad input
+release-test:
+    tests/release
+
+# Push what `just dist` wrote to a registry on this machine, as a release does
+release-push:
+    tests/push
+
+# Build the last commit twice, in different places, and compare the bytes; FIPS=1 uses AWS-LC's FIPS module
+reproducible *arch:
+    deploy/release/reproducible {{ arch }}
+
+# List the pinned tools that have a newer version
+[no-exit-message]
+outdated:
+    @deploy/tools/outdated
 
 # Check licences, bans, duplicates, sources and the direct dependencies; --advisories also fails on known flaws
 supply-chain *args:

@@ -417,6 +417,7 @@ fn the_documents_name_this_version() {
         "tag=v",
         "tag `v",
         "  - version: ",
+        "--version ",
     ];
     let pages = documents();
     let pages = pages.iter().filter(|page| *page != CHANGELOG);

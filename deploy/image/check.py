@@ -10,7 +10,6 @@ import io
 import json
 import os
 import platform
-import shutil
 import ssl
 import struct
 import subprocess
@@ -27,12 +26,15 @@ FIPS = bool(os.environ.get("FIPS"))
 VERSION = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]["version"]
 TAG = f"v{VERSION}-fips" if FIPS else f"v{VERSION}"
 NAME = f"docker.io/rancher/rke2-metrics-responder:{TAG}"
+RELEASES = "https://github.com/rancher/rke2-metrics-responder/releases"
+NOTICES = "metrics-responder-fips.licenses.txt" if FIPS else "metrics-responder.licenses.txt"
 LABELS = {
     "org.opencontainers.image.title": "rke2-metrics-responder",
     "org.opencontainers.image.description": "Reports version, size, CNI and OS family of an RKE2 or K3s cluster",
     "org.opencontainers.image.source": "https://github.com/rancher/rke2-metrics-responder",
     "org.opencontainers.image.licenses": "Apache-2.0",
     "org.opencontainers.image.version": TAG,
+    "io.github.rancher.rke2-metrics-responder.notices": f"{RELEASES}/download/v{VERSION}/{NOTICES}",
 }
 # ELF's e_machine, and uname -m.
 MACHINES = {"amd64": (62, "x86_64"), "arm64": (183, "aarch64")}
@@ -118,15 +120,12 @@ def program(data, arch):
 
 def qemu(machine):
     command = f"qemu-{machine}-static"
-    install(command, "qemu-user-static")
+    packages(f"qemu-user-static:{command}")
     return command
 
 
-def install(command, package):
-    if not shutil.which(command):
-        subprocess.run(["apt-get", "update", "-qq"], check=True)
-        apt = ["apt-get", "install", "-qq", "-y", "--no-install-recommends", package]
-        subprocess.run(apt, check=True, stdout=subprocess.DEVNULL)
+def packages(*names):
+    subprocess.run([ROOT / "deploy/tools/packages", *names], check=True)
 
 
 def run(command, **environment):
@@ -144,7 +143,9 @@ def clusters():
 
 
 def check_runs(command):
-    must("--version", output([*command, "--version"]).split()[-1:], [VERSION])
+    commit = subprocess.run(ROOT / "deploy/image/commit", check=True, capture_output=True, text=True).stdout.strip()
+    built = ", ".join(filter(None, ["aws-lc-fips" if FIPS else "ring", commit]))
+    must("--version", output([*command, "--version"]), f"metrics-responder {VERSION} ({built})\n")
     for cluster in clusters():
         report = output([*command, "--recorded", str(cluster), "--dry-run"])
         expected = json.loads((cluster / "expected-payload.json").read_text())
@@ -169,7 +170,7 @@ class Receiver(http.server.BaseHTTPRequestHandler):
 @contextmanager
 def receiver(cipher):
     """The URL of a TLS 1.2 server that knows this cipher alone, and the file with its certificate."""
-    install("openssl", "openssl")
+    packages("openssl:openssl")
     with tempfile.TemporaryDirectory() as folder:
         key, certificate = (str(Path(folder) / name) for name in ("key.pem", "certificate.pem"))
         options = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=receiver"

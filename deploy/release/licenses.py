@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""licenses.py BINARY...  prints the licence texts of the crates in the binaries
+"""licenses.py BINARY...  prints the licence texts of all that is linked into the static binaries
 
-Most of these licences require that their text accompanies a binary; so does OpenSSL's, which covers parts of AWS-LC. A
-crate without such a file is an error.
+These are the crates, Rust's standard library with its own crates, and musl. Most of their licences require that the
+text accompanies a binary; so does OpenSSL's, which covers parts of AWS-LC. A missing text is an error. The start-up
+objects that come from GCC are free of conditions, by its runtime library exception.
 """
 
+import html
 import json
 import re
 import subprocess
@@ -16,6 +18,8 @@ from sbom import linked
 
 FILE = re.compile(r"(licen[cs]e|copying|copyright|notice|unlicense)\b.*", re.IGNORECASE)
 RULE = "=" * 80
+# In Debian's package musl-dev.
+MUSL = Path("/usr/share/doc/musl-dev/copyright")
 
 
 def sources():
@@ -25,18 +29,47 @@ def sources():
     return {(p["name"], p["version"]): Path(p["manifest_path"]).parent for p in metadata["packages"]}
 
 
-def texts(crates):
-    """The crates of each text: many share one."""
+def of_crates(crates):
     folders = sources()
-    users = defaultdict(list)
     for name, version in sorted(crates):
         files = sorted(f for f in folders[name, version].iterdir() if FILE.fullmatch(f.name))
         if not files:
             sys.exit(f"{name} {version}: no licence file")
         for file in files:
-            text = file.read_text().strip()
-            if f"{name} {version}" not in users[text]:
-                users[text].append(f"{name} {version}")
+            yield file.read_text(), f"{name} {version}"
+
+
+def of_rust():
+    """Rust's own notices, the texts that they name, and those of the crates that its library is made of."""
+    sysroot = subprocess.run(["rustc", "--print", "sysroot"], check=True, capture_output=True, text=True).stdout.strip()
+    folder = Path(sysroot, "share/doc/rust")
+    # A heading for each crate, each of its notices in a <pre>.
+    own, *crates = re.split(r"<h3>\W*", (folder / "COPYRIGHT-library.html").read_text())
+    if not crates:
+        sys.exit(f"{folder}: Rust's notices have another form than expected")
+    yield plain(own), "Rust's standard library"
+    # LLVM's exception is for libunwind and compiler-rt; the others are in the notices of the crates.
+    for name in ("Apache-2.0", "BSD-2-Clause", "LLVM-exception", "MIT", "Unicode-3.0"):
+        yield (folder / "licenses" / f"{name}.txt").read_text(), "Rust's standard library"
+    for crate in crates:
+        for notice in re.findall(r"<pre>(.*?)</pre>", crate, re.DOTALL):
+            yield html.unescape(notice), f"Rust's standard library: {crate.split('<')[0]}"
+
+
+def plain(page):
+    """The text of an HTML page."""
+    body = page.split("<body>")[-1]
+    return re.sub(r"\n\s*\n+", "\n\n", html.unescape(re.sub(r"<[^>]+>", "", body)))
+
+
+def texts(crates):
+    """The users of each text: many share one."""
+    users = defaultdict(list)
+    musl = (MUSL.read_text(), "musl") if MUSL.exists() else sys.exit(f"{MUSL}: musl's licences are not there")
+    for text, user in [*of_crates(crates), *of_rust(), musl]:
+        named = users[text.strip()]
+        if user not in named:
+            named.append(user)
     return users
 
 

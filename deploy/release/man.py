@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""man.py VERSION DATE  <the program's --help  >its man page
+"""man.py PROGRAM VERSION DATE  <the program's --help  >its man page
 
 A line of an unknown form is an error, so that the page omits nothing.
 """
@@ -7,11 +7,10 @@ A line of an unknown form is an error, so that the page omits nothing.
 import re
 import sys
 
-PROGRAM = "metrics-responder"
 HOME = "https://github.com/rancher/rke2-metrics-responder"
 # "Options of manifest:", "Environment (over the file):"
 HEADING = re.compile(r"(?P<name>[A-Z][a-z ]+?)(?: \((?P<aside>.*)\))?:")
-USAGE = re.compile(rf"  (?P<term>{PROGRAM} .*\]) +(?P<text>\S.*)")
+USAGE = re.compile(r"  (?P<term>metrics-responder\S* .*\])(?: +(?P<text>\S.*))?")
 ENTRY = re.compile(r"  (?P<term>\S.*?)  +(?P<text>\S.*)")
 MORE = re.compile(r" {8,}(?P<text>\S.*)")
 
@@ -22,14 +21,14 @@ def escape(text):
     return rf"\&{text}" if text.startswith((".", "'")) else text
 
 
-def page(text, version, date):
+def page(text, program, version, date):
     lines = text.splitlines()
     first = lines.pop(0)
-    yield f'.TH {PROGRAM.upper()} 1 "{date}" "{PROGRAM} {version}" "User Commands"'
+    yield f'.TH {program.upper()} 1 "{date}" "{program} {version}" "User Commands"'
     # Neither hyphenation nor justification, which would break paths and options.
     yield from (".nh", ".ad l")
     yield ".SH NAME"
-    yield f"{escape(PROGRAM)} \\- {escape(first[0].lower() + first[1:].rstrip('.'))}"
+    yield f"{escape(program)} \\- {escape(first[0].lower() + first[1:].rstrip('.'))}"
     for line in filter(None, lines):
         if heading := HEADING.fullmatch(line):
             name = heading["name"]
@@ -37,7 +36,12 @@ def page(text, version, date):
             if heading["aside"]:
                 yield escape(heading["aside"][0].upper() + heading["aside"][1:] + ".")
         elif entry := USAGE.fullmatch(line) or ENTRY.fullmatch(line):
-            yield from (".TP", rf"\fB{escape(entry['term'])}\fR", escape(entry["text"]))
+            # The only usage of a program needs no explanation.
+            if entry["text"]:
+                yield ".TP"
+            yield rf"\fB{escape(entry['term'])}\fR"
+            if entry["text"]:
+                yield escape(entry["text"])
         elif more := MORE.fullmatch(line):
             yield from (".br", escape(more["text"]))
         else:
