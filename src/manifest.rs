@@ -205,7 +205,6 @@ fn patch_cron_job(
     let pod = child(job, &["template", "spec"])?;
     if !config.is_enabled() {
         pod.shift_remove("serviceAccountName");
-        pod.insert("automountServiceAccountToken".into(), false.into());
         remove(pod, "volumes", TOKEN);
     }
     let container = pod.get_mut("containers")?.as_sequence_mut()?.first_mut()?;

@@ -126,10 +126,17 @@ mod tests {
 
     #[test]
     fn depth_is_bounded() {
-        for (open, close) in [("[", "]"), ("{a: ", "}"), ("[{a: ", "}]")] {
-            let deep = [open.repeat(101), close.repeat(101)].concat();
+        for (before, open, close) in [
+            ("", "[", "]"),
+            ("", "{a: ", "}"),
+            ("", "[{a: ", "}]"),
+            ("a: x\n? ", "[", "]"),
+            // An apostrophe within a word does not begin a quoted text.
+            ("a: don't # b\nb: ", "[", "]"),
+        ] {
+            let deep = [before, &open.repeat(101), &close.repeat(101)].concat();
             let error = read::<Keys>(deep.as_bytes()).unwrap_err().to_string();
-            assert_eq!(error, "nested too deeply");
+            assert_eq!(error, "nested too deeply", "{before}{open}");
         }
         // The mapping is one of the 100 that are allowed. Brackets side by side are not nested.
         let deepest = ["{a: ", &"[".repeat(99), &"]".repeat(99), "}"].concat();
@@ -142,8 +149,8 @@ mod tests {
     fn brackets_in_comments_and_texts_are_not_nested() {
         for text in [
             "# [[{{\na: x\n",
-            "a: x # [ { [\n",
-            "# don't [{[{\na: x\n",
+            "# b: [{\na: x # - [ {\n",
+            "# don't: [{[{\na: x\n",
             "a: '[[ [, [: it''s [- ['\n",
             "a: \"[, \\\" [: [\"\n",
             "\"[[\": x\n",

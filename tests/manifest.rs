@@ -694,12 +694,14 @@ fn a_configuration_that_cannot_be_read_is_named() {
     );
 }
 
-/// Reads a list of values that the chart's own checks use too.
-fn listed(list: &str, verdict: &str) -> Vec<String> {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/chart")
-        .join(list);
-    let lists: Value = serde_yaml::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+/// Reads a table of values that the chart's own checks use too.
+fn table(name: &str) -> Value {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/chart");
+    serde_yaml::from_str(&fs::read_to_string(folder.join(name)).unwrap()).unwrap()
+}
+
+fn listed(name: &str, verdict: &str) -> Vec<String> {
+    let lists = table(name);
     let texts = lists[verdict].as_sequence().unwrap().iter();
     texts
         .map(|text| text.as_str().unwrap().to_owned())
@@ -752,15 +754,11 @@ fn a_registry_that_the_chart_accepts_comes_before_the_image() {
 
 #[test]
 fn a_registry_is_trimmed_as_by_rke2_and_else_trusted() {
-    let registry = "registry.example.com/docker.io";
-    for text in [
-        "registry.example.com/docker.io/",
-        " registry.example.com/docker.io",
-        "registry.example.com/docker.io \n",
-        "\tregistry.example.com/docker.io/ ",
-    ] {
-        let objects = printed(&with("system-default-registry", text), &[]);
-        assert_eq!(objects.image(), format!("{registry}/{IMAGE}"));
+    let lists = table("registries.yaml");
+    for (written, trimmed) in lists["trimmed"].as_mapping().unwrap() {
+        let config = with("system-default-registry", written.as_str().unwrap());
+        let image = format!("{}/{IMAGE}", trimmed.as_str().unwrap());
+        assert_eq!(printed(&config, &[]).image(), image);
     }
     let objects = printed("system-default-registry: registry_1.example.com/A//", &[]);
     assert_eq!(
