@@ -64,7 +64,7 @@ pub fn run(words: Vec<OsString>) -> Result<(), Error> {
 
 fn version() -> String {
     let version = concat!("metrics-responder-manifest ", env!("CARGO_PKG_VERSION"));
-    match option_env!("METRICS_RESPONDER_COMMIT") {
+    match option_env!("BUILD_COMMIT") {
         Some(commit) => format!("{version} ({commit})\n"),
         None => format!("{version}\n"),
     }

@@ -85,7 +85,7 @@ pub fn run(words: Vec<OsString>) -> Outcome {
 /// The version, with what was built: the cryptography and, if the build knows it, the commit.
 fn version() -> String {
     let version = concat!("metrics-responder ", env!("CARGO_PKG_VERSION"));
-    match option_env!("METRICS_RESPONDER_COMMIT") {
+    match option_env!("BUILD_COMMIT") {
         Some(commit) => format!("{version} ({}, {commit})\n", http::CRYPTOGRAPHY),
         None => format!("{version} ({})\n", http::CRYPTOGRAPHY),
     }
