@@ -731,7 +731,7 @@ def check_tag_limit(checks, influxd, folder):
 
 
 def recipe(influx, cluster):
-    """Runs the commands of deploy/receiver/data.md for forgetting a cluster. Returns the shell's status and the replies."""
+    """Runs the commands of deploy/receiver/data.md that forget a cluster: the shell's status, and the replies."""
     [script] = [block for block in re.findall(r"^```sh\n(.*?)^```", PAGES, re.M | re.S) if "uuid=" in block]
     script, urls = re.subn("http://INFLUXDB:8086", influx.url, script)
     script, uuids = re.subn("^uuid=.*", f"uuid={cluster}", script, flags=re.M)
