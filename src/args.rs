@@ -1,4 +1,4 @@
-//! The command line: what was typed, each of its type. `config.rs` decides what it means.
+//! Parses the command line into typed values. `config.rs` decides their meaning.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ Usage:
 
 Options:
   --dry-run                 print the report on standard output; send nothing
-  --explain                 say whether this cluster reports, what, where and when; send nothing
+  --explain                 describe the report, and when and where it would be sent; send nothing
   --recorded DIR            read a recorded API instead of a cluster
   --kubeconfig FILE         read a cluster from outside it
   --context NAME            use this context of the kubeconfig instead of the current one
@@ -40,9 +40,9 @@ Environment (overrides the file; flags override both):
   METRICS_RESPONDER_ALLOW_HTTP    true allows an endpoint without TLS
   METRICS_RESPONDER_CA_FILE       PEM bundle that is trusted for the endpoint in addition to the public roots
   METRICS_RESPONDER_SPREAD        delay sending by a cluster-specific time below this [default: 0s]
-  METRICS_RESPONDER_GRACE_PERIOD  send nothing while cluster or installation are younger [default: 0s]
-  METRICS_RESPONDER_TIMEOUT       the time for reading the cluster, and again for sending [default: 10s]
-  HTTPS_PROXY or ALL_PROXY        the proxy, for the endpoint alone
+  METRICS_RESPONDER_GRACE_PERIOD  send nothing while the cluster or the CronJob is younger [default: 0s]
+  METRICS_RESPONDER_TIMEOUT       time limit for reading the cluster, and another for sending [default: 10s]
+  HTTPS_PROXY or ALL_PROXY        proxy for the endpoint only
   NO_PROXY                        hosts, addresses and networks that are reached without the proxy
   KUBECONFIG                      one kubeconfig, for --dry-run and --explain outside a pod
 
@@ -53,7 +53,7 @@ Exit status:
   3  with --strict: not accepted
 ";
 
-/// One command line.
+/// A parsed command line.
 #[derive(Debug)]
 pub(crate) enum Args {
     Help,
@@ -61,17 +61,17 @@ pub(crate) enum Args {
     Version,
 }
 
-/// A run that reads a cluster. With an opt-out set, a run that sends ends before `options` is
-/// looked at, so that not even a wrong flag turns an opt-out into a failure.
+/// A run that reads a cluster. A sending run looks for an opt-out before it looks at `options`, so
+/// that a wrong flag cannot turn an opt-out into a failure.
 #[derive(Debug)]
 pub(crate) struct Report {
-    /// Without one, the report is sent.
+    /// The kind of preview; `None` if the report is to be sent.
     pub(crate) preview: Option<Preview>,
     pub(crate) config: Option<PathBuf>,
     pub(crate) options: Result<Options, Error>,
 }
 
-/// Printing the report instead of sending it.
+/// The ways to print the report instead of sending it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Preview {
     /// `--dry-run`
@@ -89,9 +89,9 @@ pub(crate) struct Options {
 }
 
 impl Args {
-    /// Reads the arguments without the program's name.
+    /// Parses the arguments, which do not include the program's name.
     pub(crate) fn parse(words: Vec<OsString>, env: &Env) -> Self {
-        // Flags come before options, since an option takes the next word whatever it is.
+        // Read flags before options, since an option takes any next word as its value.
         let mut words = Arguments::from_vec(words);
         if words.contains(["-h", "--help"]) {
             return Self::Help;
@@ -110,7 +110,7 @@ impl Args {
 
 impl Report {
     fn parse(mut words: Arguments, so_far: Result<(), Error>, env: &Env) -> Self {
-        // Parse it separately, so that it is known even if other flags are wrong.
+        // Parse the preview separately, so that it is known even if other flags are wrong.
         let preview = match (words.contains("--explain"), words.contains("--dry-run")) {
             (false, false) => Ok(None),
             (false, true) => Ok(Some(Preview::Bytes)),
@@ -136,7 +136,7 @@ impl Options {
         }
     }
 
-    /// Reads the rest of the words. `env` may name the kubeconfig of a preview.
+    /// Parses the remaining arguments. `env` may name the kubeconfig of a preview.
     fn parse(mut words: Arguments, env: Option<&Env>) -> Result<Self, Error> {
         let options = Self {
             strict: words.contains("--strict"),
@@ -173,7 +173,7 @@ fn cluster(words: &mut Arguments, env: Option<&Env>) -> Result<Cluster, Error> {
     }
 }
 
-/// The file that KUBECONFIG names, outside a pod.
+/// Returns the file that KUBECONFIG names, unless the program runs in a pod.
 fn kubeconfig_of(env: &Env) -> Result<Option<(&'static str, PathBuf)>, Error> {
     let list = env.raw("KUBECONFIG").unwrap_or_default();
     let mut files = std::env::split_paths(&list).filter(|file| !file.as_os_str().is_empty());
@@ -188,10 +188,10 @@ fn kubeconfig_of(env: &Env) -> Result<Option<(&'static str, PathBuf)>, Error> {
 }
 
 fn exclusive(options: &str) -> Error {
-    Error::args(format!("{options} exclude each other"))
+    Error::args(format!("{options} cannot be combined"))
 }
 
-/// A word that is left over is an error: a misspelt `--dry-run` must not send.
+/// Refuses any argument that is left over: a misspelt `--dry-run` must not send a report.
 pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
     match words.finish().first() {
         None => Ok(()),
@@ -199,7 +199,7 @@ pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
     }
 }
 
-/// An option whose value is not empty.
+/// Reads an option, whose value must not be empty.
 pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
     let text: Option<String> = words.opt_value_from_str(name).map_err(|e| wrong(&e))?;
     match text {
@@ -208,12 +208,12 @@ pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<S
     }
 }
 
-/// An option that is a path.
+/// Reads an option whose value is a path.
 pub(crate) fn path(words: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
     text(words, name).map(|path| path.map(PathBuf::from))
 }
 
-/// Names a word only if it is plain: it may be a URL with a password or a key in it.
+/// Quotes an argument only if it is a plain word, since a URL may contain a password or a key.
 fn unexpected(word: &str) -> Error {
     let (name, value) = match word.split_once('=') {
         Some((name, _)) => (name, "=..."),
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn an_unknown_or_incomplete_argument_is_an_error() {
         for line in [
             "--dryrun",
             "record",
@@ -307,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_may_be_a_secret_is_not_shown() {
+    fn an_argument_that_may_be_a_secret_is_not_shown() {
         for line in [
             "https://user:acme-canary@host/",
             "acme-canary:acme-canary",
@@ -322,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn kubeconfig_serves_for_previews_outside_a_pod() {
+    fn previews_outside_a_pod_use_the_variable_kubeconfig() {
         let named = ("KUBECONFIG", "k");
         let pod = ("KUBERNETES_SERVICE_HOST", "10.43.0.1");
         let own = Cluster::Own(SERVICE_ACCOUNT.into());
@@ -393,7 +393,7 @@ mod tests {
         }
     }
 
-    /// A drop-in of an earlier version would otherwise fail without a hint.
+    /// Without this hint, a drop-in of an earlier version would fail with an obscure error.
     #[test]
     fn the_former_subcommand_names_the_new_program() {
         for line in ["manifest", "manifest --output m.yaml", "-v manifest"] {
@@ -406,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn an_option_has_a_value() {
+    fn an_option_must_have_a_value() {
         for name in ["--config", "--endpoint", "--recorded"] {
             let words = vec!["--dry-run".into(), name.into(), "".into()];
             let Args::Report(report) = Args::parse(words, &Env::of(&[])) else {
@@ -418,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_that_would_send_is_known_as_one_whatever_else_is_wrong() {
+    fn preview_and_config_are_known_even_if_other_flags_are_wrong() {
         for (line, preview, config) in [
             ("--dryrun --config c", None, Some("c")),
             ("send --config c", None, Some("c")),

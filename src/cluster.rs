@@ -1,4 +1,4 @@
-//! The cluster to read: the way to its API, and the facts that are read there.
+//! Opens the API of a cluster, and reads the facts of a report.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,9 +17,9 @@ use crate::report::facts::Facts;
 /// The cluster to read.
 #[derive(Debug, Eq, PartialEq)]
 pub enum Cluster {
-    /// The cluster of this pod; the ServiceAccount is mounted in this folder.
+    /// The cluster that this pod runs in; its ServiceAccount is mounted in this folder.
     Own(PathBuf),
-    /// A cluster of a kubeconfig.
+    /// The cluster that a kubeconfig names.
     Kubeconfig(Kubeconfig),
     /// The recording in this folder.
     Recorded(PathBuf),
@@ -32,12 +32,12 @@ pub struct Kubeconfig {
     pub origin: &'static str,
     /// The file.
     pub file: PathBuf,
-    /// A context in place of the current one.
+    /// The context to use instead of the current one.
     pub context: Option<String>,
 }
 
 impl Cluster {
-    /// Opens the API, to be read within `budget` from now.
+    /// Opens the API; all requests have to be answered within `budget` from now.
     pub fn open(&self, env: &Env, budget: Duration, log: Log) -> Result<Api, Error> {
         let access = match self {
             Self::Own(service_account) => incluster::access(env, service_account)?,
@@ -50,7 +50,7 @@ impl Cluster {
         Ok(Api::live(access, budget, log))
     }
 
-    /// The namespace of the responder, as far as it is known.
+    /// Returns the namespace of the responder, or the default if it is unknown.
     pub(crate) fn namespace(&self) -> String {
         match self {
             Self::Own(service_account) => incluster::namespace(service_account),
@@ -60,7 +60,7 @@ impl Cluster {
 }
 
 impl Kubeconfig {
-    /// The kubectl command for the same cluster. It finds the variable KUBECONFIG by itself.
+    /// Returns the kubectl command for the same cluster. kubectl reads KUBECONFIG itself.
     pub(crate) fn kubectl(&self) -> String {
         let mut words = vec!["kubectl".to_owned()];
         if self.origin.starts_with("--") {
@@ -79,7 +79,7 @@ impl fmt::Display for Kubeconfig {
     }
 }
 
-/// Reads what a report is made of.
+/// Reads the facts of a report.
 pub(crate) fn facts(api: &Api) -> Result<Facts, Error> {
     Ok(Facts {
         version: api.version()?,
@@ -89,7 +89,7 @@ pub(crate) fn facts(api: &Api) -> Result<Facts, Error> {
     })
 }
 
-/// Reads how old cluster and installation are, if the configuration has a grace period.
+/// Reads the age of the cluster and of the installation, if a grace period is set.
 pub(crate) fn age(
     api: &Api,
     namespace: &str,
@@ -106,14 +106,14 @@ pub(crate) fn age(
 }
 
 fn cni(api: &Api) -> Result<Cni, Error> {
-    // In most clusters the first row exists, so that only the rows of Multus are requested, too.
+    // In most clusters the first row exists; then only the rows of Multus are requested as well.
     let primary = api.first_daemonset(cni::PRIMARY, |row| row.daemonset)?;
     let meta = api.first_daemonset(cni::META, |row| row.daemonset)?;
     let flannel = Cni::may_be_flannel(primary) && api.nodes_show_flannel()?;
     Ok(Cni::new(meta, primary, flannel))
 }
 
-/// A word as a shell reads it back.
+/// Quotes a word for a shell if necessary.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%,".contains(c);
     if !word.is_empty() && word.chars().all(is_plain) {

@@ -1,11 +1,11 @@
-//! How to report: from the text of the file to a `Config` that cannot be wrong.
+//! Turns file, environment and flag into a valid `Config`, in three stages:
 //!
-//! - `File`: the text of the YAML file as it was found, or why there is none.
-//! - `Settings`: file, environment and flag as typed values, each with its origin. No other file is
-//!   opened for them.
-//! - `Config`: what the settings mean for a run: on or off, when, and the `Target` of its report.
+//! - `File`: the unparsed text of the YAML file, or the reason why it cannot be read.
+//! - `Settings`: typed values from file, environment and flag, each with its origin. This stage
+//!   opens no other file.
+//! - `Config`: the meaning of the settings for a run: on or off, the times, and the `Target`.
 //!
-//! A setting that is not understood is an error that names its place: nothing is sent on a guess.
+//! A setting that is not understood is an error that names its place: the program never guesses.
 
 pub(crate) mod duration;
 pub(crate) mod endpoint;
@@ -27,33 +27,33 @@ use crate::error::Error;
 use crate::http;
 use env::Env;
 use file::File;
-use proxy::Via;
+use proxy::ViaProxy;
 use settings::{Setting, Settings};
 use switch::Switch;
 
 /// The project's own upgrade-responder.
 pub const DEFAULT_ENDPOINT: &str = "https://metrics-responder.rke2.io/v1/checkupgrade";
 
-/// A bundle of every public authority is a quarter of this.
+/// Four times the size of a bundle of all public authorities.
 const MAX_CA_FILE: u64 = 1 << 20;
 
-/// How to report.
+/// The configuration of a run.
 #[derive(Debug)]
 pub struct Config {
-    /// Whether to report at all.
+    /// Reporting on or off.
     pub switch: Switch,
-    /// The budget for reading the cluster.
+    /// The time limit for reading the cluster.
     pub timeout: Duration,
-    /// The window of the wait before sending.
+    /// The upper limit of the wait before sending.
     pub spread: Duration,
-    /// The age from which a cluster reports.
+    /// The age at which a cluster begins to report.
     pub(crate) grace_period: Setting<Duration>,
-    /// Where to send.
+    /// The endpoint, and how to reach it.
     pub target: Target,
 }
 
 impl Config {
-    /// Checks file, environment and flag. Opens no file.
+    /// Checks file, environment and flag. Opens no file that they name.
     pub fn load(
         file: File,
         switch: Switch,
@@ -83,26 +83,26 @@ impl Config {
     }
 }
 
-/// Where a report is sent, and how.
+/// The endpoint of a report, and how to reach it.
 #[derive(Debug)]
 pub struct Target {
-    /// An absolute URL; http only where that was allowed.
+    /// An absolute URL; plain http only if that is allowed.
     pub(crate) endpoint: Uri,
-    /// Whether somebody set it; otherwise it is the default.
+    /// True if the endpoint was set, false if it is the default.
     pub(crate) chosen: bool,
-    /// The proxy of the environment.
-    pub(crate) proxy: Option<Via>,
-    /// The file with the operator's own authorities.
+    /// The proxy that the environment names.
+    pub(crate) proxy: Option<ViaProxy>,
+    /// The file with additional certificate authorities.
     pub(crate) ca_file: Option<Setting<String>>,
-    /// The budget for sending.
+    /// The time limit for sending.
     pub(crate) timeout: Duration,
 }
 
 impl Target {
-    /// Reads the roots that the certificate may chain to, as sets to be tried one after the other.
+    /// Reads the trusted roots, as sets that are tried one after the other.
     ///
-    /// The operator's own authorities come first: whoever names some is behind a proxy that
-    /// intercepts TLS with them. The public ones stay, since the proxy may pass some hosts on.
+    /// The authorities of `caFile` come first, since a proxy that intercepts TLS uses them. The
+    /// public ones follow, since such a proxy may pass some hosts through unchanged.
     pub(crate) fn roots(&self) -> Result<Vec<RootCerts>, Error> {
         let mut roots = Vec::new();
         if let Some(Setting { value, origin }) = &self.ca_file {
@@ -116,7 +116,7 @@ impl Target {
 }
 
 impl fmt::Display for Target {
-    /// Without the query, which may be a key.
+    /// Omits the query, which may contain a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.endpoint.scheme_str().unwrap_or_default();
         let authority = self
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_set_means_the_documented_defaults() {
+    fn unset_settings_have_the_documented_defaults() {
         for yaml in [
             "",
             "# nothing\n",
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_understood_with_its_origin() {
+    fn a_value_keeps_its_origin() {
         let config = load("gracePeriod: 8760h\nspread: 24h\ntimeout: 1ms\n", &[], None).unwrap();
         assert_eq!(config.grace_period.value, Duration::from_secs(8760 * 3600));
         assert_eq!(config.grace_period.origin, "c.yaml: gracePeriod");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_with_its_place_and_what_was_expected() {
+    fn an_error_names_its_place_and_the_expected_value() {
         for (yaml, env, origin, expected) in [
             (
                 "endpoint: ftp://a",
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_may_have_the_size_of_the_limit() {
+    fn a_file_may_be_as_large_as_the_limit() {
         let largest = format!("timeout: 1s\n#{}", " ".repeat(file::MAX_FILE - 13));
         assert!(load(&largest, &[], None).is_ok());
         let error = load(&format!("{largest} "), &[], None).unwrap_err();

@@ -1,11 +1,11 @@
-//! Every way to fail, each with its exit status.
+//! Defines every error, with its exit status.
 //!
 //! A message names its subject and gives the reason in words of this program or of the operating
-//! system: nothing that a server, a token or a node wrote is repeated in it.
+//! system. It never quotes a server, a token or a node.
 
 use std::fmt;
 
-/// Why a run or a command failed: `SUBJECT: REASON`, for one line.
+/// The reason why a run or a command failed, as one line: `SUBJECT: REASON`.
 #[derive(Debug)]
 pub struct Error {
     /// The step that failed.
@@ -69,12 +69,12 @@ impl Error {
         Self::new(ErrorKind::Status(status), format!("GET {path}"), reason)
     }
 
-    /// Puts a place before the message.
+    /// Puts a place in front of the message.
     pub(crate) fn within(self, place: &str) -> Self {
         Self::new(self.kind, place, self.text)
     }
 
-    /// The exit status: 2 for wrong flags and settings, 1 for everything else.
+    /// Returns the exit status: 2 for wrong flags and settings, 1 for everything else.
     pub fn exit_status(&self) -> u8 {
         match self.kind {
             ErrorKind::Args | ErrorKind::Config => 2,
@@ -82,13 +82,13 @@ impl Error {
         }
     }
 
-    /// Whether the API server answered with this HTTP status.
+    /// Returns true if the API server answered with this HTTP status.
     pub(crate) fn is_status(&self, status: u16) -> bool {
         self.kind == ErrorKind::Status(status)
     }
 
-    /// Whether the cause lies outside of this installation, so that a later run may succeed without
-    /// any change to it.
+    /// Returns true if the cause is outside this installation, so that a later run may succeed
+    /// without any change to it.
     pub(crate) fn is_outside(&self) -> bool {
         matches!(
             self.kind,
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_faults_that_may_pass_are_outside() {
+    fn only_temporary_errors_count_as_outside() {
         for (status, outside) in [
             (307, false),
             (401, false),

@@ -1,6 +1,6 @@
-//! Every decision about TLS, roots, proxies, timeouts and sizes, for the two peers: the API
-//! server, which is verified by its cluster's CA and never reached through a proxy, and the
-//! endpoint.
+//! Makes every decision about TLS, trusted roots, proxies, timeouts and sizes, for two peers: the
+//! endpoint, and the API server, which is verified with the CA of its cluster and never reached
+//! through a proxy.
 
 mod deadline;
 mod failure;
@@ -20,37 +20,39 @@ use ureq::{Agent, Body, Proxy};
 pub(crate) use deadline::Deadline;
 pub(crate) use failure::{Failure, Kind, not_kubernetes};
 
-/// Sent to the API server and to the endpoint.
+/// The `User-Agent` header of every request.
 pub(crate) const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERSION"));
 
-/// The cryptography that this build uses, by the name of its library.
+/// The name of the cryptographic library of this build.
 pub(crate) const CRYPTOGRAPHY: &str = if cfg!(feature = "fips") {
     "aws-lc-fips"
 } else {
     "ring"
 };
 
-/// The largest TLS record: a larger buffer would only take memory, a smaller one more calls.
+/// The size of the largest TLS record. A larger buffer would waste memory, and a smaller one would
+/// need more calls.
 const BUFFER: usize = 16 << 10;
 
-/// Both peers send a few hundred bytes of headers. They must fit into the buffer.
+/// The largest headers of an answer, which must fit into the buffer. Both peers send a few hundred
+/// bytes.
 const MAX_HEADERS: usize = 12 << 10;
 
-/// Requests to one peer. All of them share one deadline.
+/// A client for one peer. All its requests share one deadline.
 #[derive(Debug)]
 pub(crate) struct Client {
     agent: Agent,
     deadline: Deadline,
     is_proxied: bool,
-    /// Whether a GET was answered: the next one then uses its connection.
+    /// True if a GET was answered, so that the next one reuses its connection.
     is_reused: Cell<bool>,
-    /// Whether a GET may still be sent once more.
+    /// True until a GET has been sent a second time.
     can_repeat: Cell<bool>,
 }
 
 impl Client {
-    /// For the API server: verified by the CA of its cluster, never through a proxy. Only a
-    /// kubeconfig can lead to one without TLS.
+    /// Makes a client for the API server, which is verified with the CA of its cluster and never
+    /// reached through a proxy. Only a kubeconfig can name a server without TLS.
     pub(crate) fn cluster(
         roots: RootCerts,
         identity: Option<ClientCert>,
@@ -60,7 +62,7 @@ impl Client {
         Self::new(roots, identity, None, deadline, https_only)
     }
 
-    /// For the endpoint. The configuration has decided whether it may be plain http.
+    /// Makes a client for the endpoint. The configuration decides if its URL may be plain http.
     pub(crate) fn endpoint(roots: RootCerts, proxy: Option<Proxy>, deadline: Deadline) -> Self {
         Self::new(roots, None, proxy, deadline, false)
     }
@@ -80,10 +82,10 @@ impl Client {
         let is_proxied = proxy.is_some();
         let config = Agent::config_builder()
             .tls_config(tls)
-            // Set it even to none: by default ureq takes a proxy from the environment.
+            // Set the proxy even to none: by default ureq takes one from the environment.
             .proxy(proxy)
             .https_only(https_only)
-            // Return a redirect as the answer that it is.
+            // Return a redirect as an answer instead of following it.
             .max_redirects(0)
             .http_status_as_error(false)
             .user_agent(USER_AGENT)
@@ -101,10 +103,10 @@ impl Client {
         }
     }
 
-    /// One GET. Redirects are answers like any other.
+    /// Sends a GET. A redirect is returned like any other answer.
     ///
-    /// A server may close a kept-alive connection at any moment. The first GET that finds its
-    /// connection closed is sent once more, on a new one (RFC 9110, section 9.2.2).
+    /// Retries once per client on a new connection if the reused one was closed, since a server may
+    /// close a kept-alive connection at any moment (RFC 9110, section 9.2.2).
     pub(crate) fn get<'h>(
         &self,
         url: &str,
@@ -133,7 +135,7 @@ impl Client {
         request.call().map_err(|e| self.failure(e)).map(Response)
     }
 
-    /// One POST of JSON.
+    /// Sends a POST with a JSON body.
     pub(crate) fn post(&self, url: &str, body: &[u8]) -> Result<Response, Failure> {
         let request = self
             .agent
@@ -142,8 +144,8 @@ impl Client {
         let left = self.deadline.left();
         let request = request.config().timeout_global(Some(left)).build();
         let answer = if self.is_proxied {
-            // ureq restarts its timeout at each byte of a proxy's answer to CONNECT, so another
-            // thread keeps the deadline.
+            // Enforce the deadline from this thread: ureq restarts its timeout at each byte of a
+            // proxy's answer to CONNECT.
             let body = body.to_vec();
             self.deadline.within(move || request.send(&body[..]))
         } else {
@@ -152,7 +154,7 @@ impl Client {
         answer.map_err(|e| self.failure(e)).map(Response)
     }
 
-    /// Tells why reading a body ended early.
+    /// Explains why a body could not be read to its end.
     pub(crate) fn body_failure(&self, error: io::Error) -> Failure {
         self.failure(ureq::Error::from(error))
     }
@@ -162,17 +164,18 @@ impl Client {
     }
 }
 
-/// The beginning of an answer; its body is still to be read.
+/// An answer whose body has not been read yet.
 #[derive(Debug)]
 pub(crate) struct Response(ureq::http::Response<Body>);
 
 impl Response {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub(crate) fn status(&self) -> u16 {
         self.0.status().as_u16()
     }
 
-    /// The body; more than `limit` bytes are an error. `None` is for a body that is not held.
+    /// Returns a reader of the body, which fails after more than `limit` bytes. `None` is for a
+    /// body that is streamed and never in memory as a whole.
     pub(crate) fn into_reader(self, limit: Option<u64>) -> impl Read + use<> {
         let body = self.0.into_body().into_with_config();
         body.limit(limit.unwrap_or(u64::MAX)).reader()
@@ -183,11 +186,11 @@ impl Response {
 pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, String> {
     let mut store = RootCertStore::empty();
     let mut certificates = pem::certificates(pem)?;
-    // One certificate that rustls does not understand must not spoil a bundle of many. ureq would
-    // pass over it too, but also accept a bundle in which no other is left.
+    // Skip a certificate that rustls does not understand, so that the rest of the bundle is usable.
+    // ureq would skip it too, but would also accept a bundle in which no certificate is left.
     certificates.retain(|der| store.add(der.clone()).is_ok());
     if certificates.is_empty() {
-        return Err("no certificate in it".to_owned());
+        return Err("contains no certificate".to_owned());
     }
     Ok(RootCerts::from(owned(&certificates)))
 }
@@ -199,7 +202,7 @@ fn owned(certificates: &[CertificateDer]) -> Vec<Certificate<'static>> {
         .collect()
 }
 
-/// The roots that browsers trust, built in.
+/// Returns the built-in roots that browsers trust.
 pub(crate) fn public_roots() -> RootCerts {
     RootCerts::WebPki
 }
@@ -210,14 +213,13 @@ pub(crate) fn identity(certificate: &[u8], key: &[u8]) -> Result<ClientCert, Str
         pem::certificates(certificate).map_err(|e| format!("the client certificate: {e}"))?;
     let certificates = owned(&chain);
     let (der, key) = pem::key(key)?;
-    // Where the two do not belong together, ureq panics at the first request.
-    CertifiedKey::from_der(chain, der, &provider()).map_err(
-        |_| "the client certificate and key are of an unknown kind, or do not belong together",
-    )?;
+    // Check the pair here: ureq panics at the first request if the two do not belong together.
+    CertifiedKey::from_der(chain, der, &provider())
+        .map_err(|_| "the client certificate and key do not match, or are of an unknown kind")?;
     Ok(ClientCert::new_with_certs(&certificates, key))
 }
 
-/// The one place where the cryptography is chosen.
+/// Chooses the cryptographic library; no other code does.
 fn provider() -> Arc<CryptoProvider> {
     #[cfg(feature = "fips")]
     let provider = crypto::default_fips_provider();
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bundle_gives_all_its_certificates() {
+    fn every_certificate_of_a_bundle_is_used() {
         let RootCerts::Specific(certificates) = roots(pem(&["a", "b", "c"]).as_bytes()).unwrap()
         else {
             panic!("not specific");
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_names_the_whole_budget() {
+    fn a_timeout_names_the_configured_time() {
         let deadline = Deadline::after(Duration::from_secs(2));
         std::thread::sleep(Duration::from_millis(5));
         let client = Client::endpoint(public_roots(), None, deadline);
@@ -270,12 +272,12 @@ mod tests {
 
     #[cfg(feature = "fips")]
     #[test]
-    fn the_provider_is_that_of_the_fips_module() {
+    fn a_fips_build_uses_the_fips_module() {
         assert!(provider().fips());
     }
 
     #[test]
-    fn an_identity_must_hold_its_own_key() {
+    fn a_client_certificate_must_match_its_key() {
         let make = || rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap();
         let (one, other) = (make(), make());
         let key = one.signing_key.serialize_pem();

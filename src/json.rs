@@ -1,4 +1,4 @@
-//! JSON from a peer that is not trusted, within bounds on what it can make this program hold.
+//! Reads JSON from a peer that is not trusted, and limits the memory that it can use.
 
 pub(crate) mod cursor;
 pub(crate) mod object;
@@ -11,21 +11,20 @@ use serde_json::error::Category;
 
 use object::Object;
 
-/// Reads one JSON object, and the stream to its end: only then is the connection usable for the
-/// next request.
+/// Reads one JSON object, and the stream to its end, so that the connection can be used again.
 pub(crate) fn read<T: DeserializeOwned>(reader: impl Read) -> Result<T, JsonError> {
     let Object(value) = serde_json::from_reader(BufReader::new(reader))?;
     Ok(value)
 }
 
-/// Why a body could not be read as the JSON that was expected.
+/// The reason why a body is not the expected JSON.
 #[derive(Debug)]
 pub enum JsonError {
-    /// The stream broke off: timeout, connection lost, size limit.
+    /// The stream could not be read to its end: timeout, lost connection, size limit.
     Io(io::Error),
-    /// It is JSON, but of another shape.
+    /// The stream is JSON, but has unexpected keys or types.
     Shape(String),
-    /// The stream is not JSON, ends within it, or exceeds a bound.
+    /// The stream is not JSON, ends too early, or exceeds a limit.
     Syntax(String),
 }
 
@@ -39,8 +38,8 @@ impl fmt::Display for JsonError {
 }
 
 impl From<serde_json::Error> for JsonError {
-    /// Keeps the position, which [`cursor`] counts from the value it is at, and drops the text, which
-    /// may quote the peer.
+    /// Keeps the position, and drops the text, which may quote the peer. With [`cursor`] the
+    /// position is relative to the current value.
     fn from(error: serde_json::Error) -> Self {
         let place = format!("line {}, column {}", error.line(), error.column());
         match error.classify() {
@@ -64,7 +63,7 @@ impl<R> Counted<R> {
         Self { inner, bytes: 0 }
     }
 
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     pub(crate) fn total(&self) -> u64 {
         self.bytes
     }
@@ -83,7 +82,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reason_says_where_and_quotes_nothing() {
+    fn an_error_has_the_position_and_quotes_nothing() {
         #[derive(Debug, serde::Deserialize)]
         struct Versions {
             #[serde(rename = "versions")]
@@ -107,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_counted() {
+    fn the_bytes_that_are_read_are_counted() {
         let mut counted = Counted::new(&b"{\"a\": 1}  "[..]);
         read::<std::collections::BTreeMap<String, u8>>(&mut counted).unwrap();
         assert_eq!(counted.total(), 10);

@@ -1,4 +1,4 @@
-//! The Kubernetes API, as far as it is read: a live API server, or a folder laid out like one.
+//! Reads the Kubernetes API: a live API server, or a folder laid out like one.
 
 pub(crate) mod incluster;
 pub(crate) mod installation;
@@ -29,7 +29,7 @@ enum Form {
     Json,
     Metadata,
     MetadataList,
-    /// Or a typed list, from a server that makes no Table.
+    /// A Table, or a typed list from a server that cannot make a Table.
     Table,
 }
 
@@ -46,31 +46,31 @@ impl Form {
     }
 }
 
-/// Any single object is smaller: etcd refuses requests above 1.5 MiB.
+/// The largest object that is read. None is larger, since etcd refuses requests above 1.5 MiB.
 const MAX_OBJECT: u64 = 2 << 20;
 
-/// The body of a refusal is read only to keep the connection usable.
+/// The largest part of a refusal's body that is read, only to keep the connection usable.
 const MAX_REFUSAL: u64 = 64 << 10;
 
 /// Address, roots and credentials of an API server.
 pub struct Access {
-    /// `https://host[:port]`, without a slash at the end; from a kubeconfig perhaps with a path, or
-    /// http on loopback.
+    /// `https://host[:port]`, without a slash at the end. A kubeconfig may add a path, or name http
+    /// on loopback.
     pub(crate) server: String,
-    /// The roots its certificate must chain to.
+    /// The roots that its certificate must chain to.
     pub(crate) roots: RootCerts,
     pub(crate) token: Option<Token>,
     pub(crate) identity: Option<ClientCert>,
 }
 
-/// A request has to fit into the buffer of the client, with the other headers.
+/// The longest token: together with the other headers it has to fit into the buffer of the client.
 const MAX_TOKEN: usize = 14 << 10;
 
-/// A bearer token as the header it is sent in. It can be neither printed nor logged.
+/// A bearer token, in the form of its header. The type has no way to print or log it.
 pub(crate) struct Token(String);
 
 impl Token {
-    /// Takes the content of a token file; the error says why it cannot be one.
+    /// Takes the content of a token file; the error says why it is not a token.
     pub(crate) fn new(text: &str) -> Result<Self, &'static str> {
         let token = text.trim_ascii();
         if token.is_empty() {
@@ -96,7 +96,7 @@ pub struct DaemonSetName {
 }
 
 impl DaemonSetName {
-    /// Its path in the API.
+    /// Returns its path in the API.
     pub fn path(&self) -> String {
         let Self { namespace, name } = self;
         format!("/apis/apps/v1/namespaces/{namespace}/daemonsets/{name}")
@@ -105,8 +105,8 @@ impl DaemonSetName {
 
 /// The API of one cluster.
 ///
-/// `resourceVersion=0` means "any version the server holds": it answers from its watch cache and
-/// asks etcd nothing.
+/// `resourceVersion=0` means "any version that the server has": the server answers from its watch
+/// cache, without a request to etcd.
 pub struct Api {
     backend: Backend,
     log: Log,
@@ -122,7 +122,7 @@ enum Backend {
 }
 
 impl Api {
-    /// A live API server. All requests share one deadline, `budget` from now.
+    /// Opens a live API server. All requests share one deadline, `budget` from now.
     pub fn live(access: Access, budget: Duration, log: Log) -> Self {
         let https_only = access.server.starts_with("https:");
         let deadline = Deadline::after(budget);
@@ -134,7 +134,7 @@ impl Api {
         Self { backend, log }
     }
 
-    /// A folder laid out as the API server is.
+    /// Opens a folder that is laid out like an API server.
     pub fn recorded(folder: &Path, log: Log) -> Result<Self, Error> {
         if !folder.is_dir() {
             let origin = format!("--recorded {}", folder.display());
@@ -144,7 +144,7 @@ impl Api {
         Ok(Self { backend, log })
     }
 
-    /// The URL of the API server; a recording has none.
+    /// Returns the URL of the API server; a recording has none.
     pub(crate) fn server(&self) -> Option<&str> {
         match &self.backend {
             Backend::Live { server, .. } => Some(server),
@@ -152,13 +152,13 @@ impl Api {
         }
     }
 
-    /// The version of the API server.
+    /// Reads the version of the API server.
     pub fn version(&self) -> Result<GitVersion, Error> {
         let version: types::Version = self.object("/version", Form::Json)?;
         Ok(version.git_version)
     }
 
-    /// The namespace `kube-system`, which is as old as the cluster.
+    /// Reads the namespace `kube-system`, which is as old as the cluster.
     pub fn kube_system(&self) -> Result<Namespace, Error> {
         self.object(
             "/api/v1/namespaces/kube-system?resourceVersion=0",
@@ -166,7 +166,7 @@ impl Api {
         )
     }
 
-    /// All nodes. A row of a Table without its object is a fiftieth of the bytes of a Node.
+    /// Reads all nodes, as a Table: a row without its object has a fiftieth of the bytes of a Node.
     pub fn nodes<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
         let path = "/api/v1/nodes?resourceVersion=0&includeObject=None";
         match self.get(path, Form::Table, None, read_nodes)? {
@@ -175,15 +175,16 @@ impl Api {
         }
     }
 
-    /// The same as a typed list, where the Table lacks a column.
+    /// Reads all nodes as a typed list, if the Table lacks a column.
     fn node_list<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
         let path = "/api/v1/nodes?resourceVersion=0";
         let nodes = self.get(path, Form::Json, None, read_nodes)?;
         nodes.ok_or_else(|| not_kubernetes(path, "a Table, which was not requested"))
     }
 
-    /// The first of these DaemonSets that exists. A 403 is skipped, so that RBAC older than the table
-    /// still finds what it names. If no other exists, it is the error: this may be the one.
+    /// Finds the first of these DaemonSets that exists. Skips a 403, so that RBAC that is older
+    /// than the table still allows finding the DaemonSets that it names. If none is found, returns
+    /// the 403 as an error, since the refused DaemonSet may exist.
     pub fn first_daemonset<'t, T>(
         &self,
         candidates: &'t [T],
@@ -194,7 +195,7 @@ impl Api {
             match self.has_daemonset(name(candidate)) {
                 Ok(true) => return Ok(Some(candidate)),
                 Ok(false) => {}
-                // RBAC knows the name or not: a 404 is an answer, a 403 is none.
+                // A 404 means that the DaemonSet does not exist; a 403 says nothing about that.
                 Err(error) if error.is_status(403) => refused = Some(error),
                 Err(error) => return Err(error),
             }
@@ -202,15 +203,15 @@ impl Api {
         refused.map_or(Ok(None), Err)
     }
 
-    /// Whether this DaemonSet exists.
+    /// Returns true if this DaemonSet exists.
     pub fn has_daemonset(&self, daemonset: DaemonSetName) -> Result<bool, Error> {
         let path = format!("{}?resourceVersion=0", daemonset.path());
         let found = self.optional::<types::DaemonSet>(&path, Form::Metadata)?;
         Ok(found.is_some())
     }
 
-    /// When the responder's CronJob in this namespace was made. Unknown without a CronJob, and to
-    /// RBAC of an older release.
+    /// Reads the creation time of the responder's CronJob in this namespace. Returns `None` if
+    /// there is no CronJob, or if RBAC of an older release does not allow reading it.
     pub fn cron_job_created(&self, namespace: &str) -> Result<Option<Timestamp>, Error> {
         let path = installation::cron_job_path(namespace) + "?resourceVersion=0";
         match self.optional::<types::Object>(&path, Form::Metadata) {
@@ -228,9 +229,9 @@ impl Api {
         }
     }
 
-    /// Whether flanneld runs on any of the first few nodes, by its annotation. Not on the first
-    /// alone, which may be virtual or about to join. With `resourceVersion=0` the API server would
-    /// ignore the limit.
+    /// Returns true if any of the first few nodes has the annotation of flanneld. One node would
+    /// not be enough, since it may be virtual or about to join. `resourceVersion=0` is missing
+    /// because the API server would ignore the limit.
     pub fn nodes_show_flannel(&self) -> Result<bool, Error> {
         let list: types::NodeMetadataList =
             self.object("/api/v1/nodes?limit=5", Form::MetadataList)?;
@@ -241,7 +242,7 @@ impl Api {
         self.get(path, form, Some(MAX_OBJECT), |body| json::read(body))
     }
 
-    /// One GET, and its line for `--verbose`.
+    /// Sends a GET, and logs it for `--verbose`.
     fn get<T>(
         &self,
         path: &str,
@@ -308,7 +309,7 @@ impl Api {
     }
 }
 
-/// `None` where a Table lacks a column.
+/// Reads the nodes; returns `None` if a Table lacks a column.
 fn read_nodes<T: Default + Extend<Node>>(body: &mut dyn Read) -> Result<Option<T>, JsonError> {
     match nodes::read(body) {
         Ok(nodes) => Ok(Some(nodes)),
@@ -317,11 +318,11 @@ fn read_nodes<T: Default + Extend<Node>>(body: &mut dyn Read) -> Result<Option<T
     }
 }
 
-/// What came back for one GET.
+/// The answer to a GET.
 struct Answer {
     /// The HTTP status.
     status: u16,
-    /// What is left to read.
+    /// The body, which has not been read yet.
     body: Box<dyn Read>,
 }
 

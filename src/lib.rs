@@ -2,45 +2,45 @@
 //!
 //! The modules are listed in the order in which data passes through them.
 
-// The order of a run.
+// Runs the program: reads the cluster, prints the report, waits and sends it.
 mod run;
-// The previews, which send nothing.
+// Prints previews, which send nothing.
 mod preview;
 
-// The command line, typed.
+// Parses the command line.
 mod args;
-// File, environment and flags, checked.
+// Checks the settings of file, environment and flags.
 mod config;
-// The cluster to read, and its facts.
+// Opens the cluster's API and reads its facts.
 mod cluster;
-// The Kubernetes API, live or recorded.
+// Reads the Kubernetes API, live or recorded.
 mod kube;
-// The report: facts, closed tables, payload, explanation.
+// Makes the report: facts, tables of CNIs and OSes, payload, explanation.
 mod report;
-// The wait before sending.
+// Computes the wait before sending.
 mod spread;
-// One POST, one verdict.
+// Posts the report and checks the reply.
 mod send;
 
-// The other program: RKE2's configuration to the manifest.
+// Implements the second program, which writes RKE2's configuration into the manifest.
 pub mod manifest;
 
-// Every way to fail, with its exit status.
+// Defines every error, with its exit status.
 mod error;
-// TLS, proxies, timeouts and sizes.
+// Configures TLS, proxies, timeouts and size limits.
 mod http;
-// JSON of a peer that is not trusted.
+// Reads JSON from peers that are not trusted.
 mod json;
-// Lines on standard error.
+// Writes log lines to standard error.
 mod log;
-// YAML of a file that may hold anything.
+// Reads YAML files of any content.
 mod yaml;
 
 pub use error::{Error, ErrorKind};
 pub use log::Log;
 pub use run::{Outcome, run};
 
-/// What tests, fuzzers and examples call besides the program. Not an interface.
+/// Exports items for tests, fuzzers and examples. This is not a public interface.
 #[doc(hidden)]
 pub mod internals {
     pub use crate::args::HELP;
@@ -65,7 +65,7 @@ pub mod internals {
     pub use crate::send::read_reply;
     pub use crate::spread::wait;
 
-    /// The nodes of a `Table` or a `NodeList`, if it is one.
+    /// Reads the nodes of a `Table` or a `NodeList`; returns `None` for anything else.
     pub fn nodes<T: Default + Extend<Node>>(body: impl std::io::Read) -> Option<T> {
         crate::kube::nodes::read(body).ok()
     }

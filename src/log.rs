@@ -1,4 +1,4 @@
-//! logfmt on standard error, one event a line. The container runtime adds the time.
+//! Writes logfmt to standard error, one event per line. The container runtime adds the time.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -7,13 +7,13 @@ use std::time::Instant;
 /// The log of a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Log {
-    /// Whether every request is logged.
+    /// True if every request is logged.
     pub verbose: bool,
 }
 
 impl Log {
-    /// Logs one request for `--verbose`: path and query, the HTTP status if there was an answer, and
-    /// the bytes of its body that were read. Never a header, a body or a host.
+    /// Logs one request for `--verbose`: path and query, the HTTP status if there was an answer,
+    /// and the number of bytes read of its body. Never logs a header, a body or a host.
     pub(crate) fn request(
         self,
         method: &str,
@@ -31,7 +31,7 @@ impl Log {
         }
     }
 
-    /// Logs an event, with the fields that have a value.
+    /// Logs an event with those fields that have a value.
     pub fn info(message: &str, fields: &[(&str, Option<&str>)]) {
         let mut line = format!("level=info msg={}", value(message));
         for (key, text) in fields {
@@ -42,19 +42,19 @@ impl Log {
         write(&line);
     }
 
-    /// The answer to a person who typed a command: plain text on one line, and no event.
+    /// Answers a person who typed a command: writes one line of plain text instead of logfmt.
     pub fn answer(text: &str) {
         write(&format!("metrics-responder: {}", plain(text)));
     }
 }
 
-/// A line that cannot be written is lost: a closed standard error is no reason to fail.
+/// Writes a line, and ignores a failure to do so: a closed standard error must not fail the run.
 fn write(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
-/// A logfmt value: bare where that is unambiguous, else quoted as a JSON string is, which is what
-/// parsers of logfmt understand. No text can begin a line or a field of its own.
+/// Formats a logfmt value: bare if that is unambiguous, otherwise quoted like a JSON string, which
+/// parsers of logfmt understand. No text can begin another line or field.
 fn value(text: &str) -> String {
     let bare = |c: char| c.is_ascii_graphic() && !matches!(c, '"' | '=' | '\\');
     if !text.is_empty() && text.chars().all(bare) {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_text_can_leave_its_value() {
+    fn no_text_can_begin_another_line_or_field() {
         for (text, written) in [
             ("accepted", "accepted"),
             ("/api/v1/nodes?limit=5", "\"/api/v1/nodes?limit=5\""),

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use metrics_responder::{Log, Outcome, run};
 
-/// With `--strict`: the report was not accepted.
+/// Exit status with `--strict` if the report was not accepted.
 const EX_NOT_ACCEPTED: u8 = 3;
 
 fn main() -> ExitCode {
@@ -26,8 +26,8 @@ fn exit_status(outcome: &Outcome) -> u8 {
 }
 
 /// Writes one line to standard error, or nothing if the requested output was printed. Everything
-/// is logged at level info; the exit status signals failure, so that a cluster that is offline or
-/// lacks a right does not fill its owner's alerts three times a day.
+/// is logged at level info, so that a cluster that is offline or lacks a permission does not raise
+/// an alert three times a day. The exit status signals failure.
 fn write_line(outcome: &Outcome) {
     match outcome {
         Outcome::Accepted {

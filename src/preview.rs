@@ -1,4 +1,4 @@
-//! The previews: `--dry-run` prints a report, and `--explain` a page for people. Neither sends
+//! Prints previews: `--dry-run` prints the report, and `--explain` a page for people. Neither sends
 //! anything.
 
 use crate::args::{Preview, Report};
@@ -18,7 +18,7 @@ use crate::report::explain::{Explanation, Reporting};
 use crate::report::payload::Payload;
 use crate::run::{Outcome, print};
 
-/// Prints what was asked for, also of a cluster that sends no reports.
+/// Prints the preview, even if reporting is off.
 pub(crate) fn show(preview: Preview, args: Report, env: &Env) -> Result<Outcome, Error> {
     let options = args.options?;
     if let (Preview::Prose, Cluster::Kubeconfig(kubeconfig)) = (preview, &options.cluster) {
@@ -36,7 +36,7 @@ pub(crate) fn show(preview: Preview, args: Report, env: &Env) -> Result<Outcome,
     let config = Config::load(file, switch, env, options.endpoint.as_deref())?;
     config.target.roots()?;
     if let (Preview::Bytes, Switch::Off { by }) = (preview, &config.switch) {
-        // Say it first: a disabled installation may have no account to read the cluster with.
+        // Log this first: a disabled installation may have no ServiceAccount to read the cluster.
         let message = "reporting is disabled, a run sends nothing";
         Log::info(message, &[("by", Some(by))]);
     }
@@ -48,7 +48,7 @@ pub(crate) fn show(preview: Preview, args: Report, env: &Env) -> Result<Outcome,
     shown.map_err(|error| named(error, &options.cluster, &api))
 }
 
-/// Names kubeconfig and server in the error of a request.
+/// Adds the kubeconfig and the server to the error of a request.
 fn named(error: Error, cluster: &Cluster, api: &Api) -> Error {
     match (cluster, api.server()) {
         (Cluster::Kubeconfig(kubeconfig), Some(server)) if error.kind != ErrorKind::Write => {
@@ -67,14 +67,14 @@ fn dry_run(api: &Api) -> Result<Outcome, Error> {
     print(&format!("{}\n", Payload::from(&facts).to_json()?))
 }
 
-/// Explains the settings of this process. In a pod, these are the cluster's.
+/// Explains the settings of this process. In a pod, these are the settings of the installation.
 fn explain_process(api: &Api, cluster: &Cluster, config: &Config) -> Result<Outcome, Error> {
     let facts = cluster::facts(api)?;
     let namespace = cluster.namespace();
     let age = cluster::age(api, &namespace, &facts, config)?;
     let now = Timestamp::now();
     let settings = match cluster {
-        Cluster::Recorded(_) => "nobody's: a recording has none, so these are of this process",
+        Cluster::Recorded(_) => "of this process, since a recording has none",
         _ => "of this pod",
     };
     let explanation = Explanation {
@@ -89,7 +89,7 @@ fn explain_process(api: &Api, cluster: &Cluster, config: &Config) -> Result<Outc
     print(&explanation.text())
 }
 
-/// Explains an installation in another cluster, by the settings that its pods get.
+/// Explains the installation in another cluster, with the settings that its pods get.
 fn explain_installation(api: &Api, kubeconfig: &Kubeconfig) -> Result<Outcome, Error> {
     let installation = match Installation::read(api) {
         Err(error) if error.is_status(403) => Err(error),
@@ -109,7 +109,7 @@ fn explain_installation(api: &Api, kubeconfig: &Kubeconfig) -> Result<Outcome, E
             Reporting::Off(format!("not installed in {NAMESPACE}")),
             None,
         ),
-        Ok(Some(installation)) => judge(installation, cluster, now),
+        Ok(Some(installation)) => decide(installation, cluster, now),
     };
     let report = match &facts {
         Ok(facts) => Ok((facts, Payload::from(facts).to_value()?)),
@@ -127,15 +127,15 @@ fn explain_installation(api: &Api, kubeconfig: &Kubeconfig) -> Result<Outcome, E
     print(&explanation.text())
 }
 
-/// Decides whether an installation reports, by the code that a run of its CronJob uses.
-fn judge(
+/// Decides whether an installation reports, with the same code that a run of its CronJob uses.
+fn decide(
     installation: &Installation,
     cluster: Option<Timestamp>,
     now: Timestamp,
 ) -> (Reporting, Option<Config>) {
     let (file, env) = (installation.file(), installation.env());
     let switch = Switch::find(&file, &env);
-    // An opt-out comes first here too, whatever else is wrong.
+    // Look for an opt-out first, as a run does: it counts even if other settings are wrong.
     let opt_out = match &switch {
         Ok(Switch::Off { by }) => Some(installation.with_object(by)),
         _ => None,

@@ -1,4 +1,4 @@
-//! What is known of a cluster and what leaves it: pure code, without requests, clock or log.
+//! Turns the facts of a cluster into a report, by pure code without requests, clock or log.
 
 pub(crate) mod age;
 pub(crate) mod cni;

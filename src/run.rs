@@ -1,4 +1,4 @@
-//! A run: reads the cluster, prints the report, waits and sends it.
+//! Runs the program: reads the cluster, prints the report, waits and sends it.
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -24,38 +24,38 @@ use crate::{http, preview, send, spread};
 pub enum Outcome {
     /// The report was accepted.
     Accepted {
-        /// The variable of the proxy that the report went through.
+        /// The variable that names the proxy, if one was used.
         through: Option<&'static str>,
-        /// The reason for a report without `cni-plugin`.
+        /// The reason why the report has no `cni-plugin`.
         without_cni: Option<String>,
         /// The command that turns reporting off.
         turn_off: String,
     },
-    /// The command line is wrong, or a command of a person failed.
+    /// The command line is wrong, or a command that a person typed failed.
     CommandFailed(Error),
     /// Reporting is off.
     Disabled {
-        /// The setting that turns it off.
+        /// The setting that turns reporting off.
         by: String,
     },
-    /// The report was not accepted, or could not be made, for a reason outside this installation.
+    /// The report could not be made or was not accepted, for a reason outside this installation.
     NotAccepted {
-        /// The variable of the proxy that the report went through.
+        /// The variable that names the proxy, if one was used.
         through: Option<&'static str>,
         /// The reason.
         reason: String,
-        /// Whether to exit with a failure.
+        /// True if the exit status is to signal failure (`--strict`).
         strict: bool,
     },
     /// The requested output was printed.
     Printed,
-    /// A run failed.
+    /// A sending run failed.
     RunFailed(Error),
-    /// Cluster or installation are younger than the grace period.
+    /// The cluster or the installation is younger than the grace period.
     TooYoung {
         /// The time until the first report.
         begins_in: String,
-        /// The setting that makes it wait.
+        /// The setting of the grace period.
         by: String,
         /// The command that ends the grace period.
         end_grace_period: String,
@@ -82,7 +82,7 @@ pub fn run(words: Vec<OsString>) -> Outcome {
     }
 }
 
-/// The version, with what was built: the cryptography and, if the build knows it, the commit.
+/// Returns the version, the cryptographic library and, if the build knows it, the commit.
 fn version() -> String {
     let version = concat!("metrics-responder ", env!("CARGO_PKG_VERSION"));
     match option_env!("BUILD_COMMIT") {
@@ -160,8 +160,8 @@ fn refuse_stray_reports(cluster: &Cluster, config: &Config) -> Result<(), Error>
     }
 }
 
-/// Reads the cluster, and how long it still has to wait for its first report. The connection is
-/// closed afterwards.
+/// Reads the facts of the cluster, and computes the time until its first report, if it is too
+/// young. Closes the connection at the end.
 fn read(config: &Config, options: &Options, env: &Env) -> Result<(Facts, Option<Duration>), Error> {
     let api = options.cluster.open(env, config.timeout, options.log())?;
     let facts = cluster::facts(&api)?;
@@ -174,7 +174,7 @@ fn too_young(left: Duration, config: &Config, namespace: &str) -> Outcome {
     Outcome::TooYoung {
         begins_in: duration::rough(left),
         by: config.grace_period.origin.clone(),
-        // Not in the override: the documented opt-out could then no longer create it.
+        // Do not use the override: the documented opt-out command must be able to create it.
         end_grace_period: format!(
             "kubectl -n {namespace} set env cronjob/rke2-metrics-responder METRICS_RESPONDER_GRACE_PERIOD=0s"
         ),
@@ -193,8 +193,9 @@ fn pause(wait: Duration, namespace: &str) {
     thread::sleep(wait);
 }
 
-/// Reads the file once more after the wait. An opt-out stops the run, and so does a mistake; the
-/// other settings stay as they were. The environment of a process cannot change.
+/// Reads the file again after the wait. An opt-out or a mistake in it stops the run; other changes
+/// have no effect. The environment is not read again, since that of a running process stays as it
+/// is.
 fn turned_off_meanwhile(
     file: Option<&Path>,
     options: &Options,

@@ -1,4 +1,4 @@
-//! One POST of the report, one verdict on the reply.
+//! Posts the report once and checks the reply.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -13,12 +13,11 @@ use crate::http::{Client, Deadline, Failure, Kind, Response};
 use crate::json::{self, Counted, JsonError};
 use crate::log::Log;
 
-/// An upgrade-responder answers with an entry for each version; some hundred versions exceed 64
-/// KiB.
+/// The reply of an upgrade-responder lists every version; a few hundred versions exceed 64 KiB.
 const MAX_REPLY: u64 = 1 << 20;
 
-/// Posts the report; the error says why it was not accepted. There is no second attempt: the
-/// endpoint counts reports, and the next run is the retry.
+/// Posts the report; the error says why it was not accepted. There is no second attempt, since the
+/// endpoint would count the report twice; the next run is the retry.
 pub(crate) fn post(
     target: &Target,
     roots: &[RootCerts],
@@ -30,7 +29,7 @@ pub(crate) fn post(
     let verdict = match connect_and_post(target, roots, report) {
         Ok((client, response)) => {
             status = Some(response.status());
-            judge(&client, response, &mut bytes)
+            verdict_on(&client, response, &mut bytes)
         }
         Err(failure) => Err(failure.reason),
     };
@@ -38,8 +37,12 @@ pub(crate) fn post(
     verdict
 }
 
-/// The verdict on a reply, of which `bytes` are read.
-fn judge(client: &Client, response: Response, bytes: &mut u64) -> Result<(), Cow<'static, str>> {
+/// Decides whether the reply accepts the report. Sets `bytes` to the number of bytes read.
+fn verdict_on(
+    client: &Client,
+    response: Response,
+    bytes: &mut u64,
+) -> Result<(), Cow<'static, str>> {
     match response.status() {
         200 => {
             let mut reply = Counted::new(response.into_reader(Some(MAX_REPLY)));
@@ -57,9 +60,9 @@ fn judge(client: &Client, response: Response, bytes: &mut u64) -> Result<(), Cow
     }
 }
 
-/// ureq takes either the public roots or a list of its own, so the roots of `caFile` are tried
-/// first, and the public ones on a second connection. Nothing is sent on a connection that is not
-/// trusted.
+/// Posts the report over the first connection that is trusted; nothing is sent over another one.
+/// Tries each set of roots on a connection of its own, since ureq cannot combine the public roots
+/// with other ones.
 fn connect_and_post(
     target: &Target,
     roots: &[RootCerts],
@@ -73,10 +76,10 @@ fn connect_and_post(
         let client = Client::endpoint(roots.clone(), proxy, deadline);
         match client.post(&url, report) {
             Ok(response) => return Ok((client, response)),
-            // Keep the reason of the roots that do know the certificate's authority.
+            // Keep this reason: it comes from the roots that know the certificate's authority.
             Err(e) if matches!(e.kind, Kind::Algorithm | Kind::Certificate) => refused = e,
             Err(e) if e.kind == Kind::UnknownIssuer => {}
-            // The next roots would not change any other failure.
+            // Give up: other roots cannot help with any other failure.
             Err(e) => return Err(e),
         }
     }
@@ -84,12 +87,12 @@ fn connect_and_post(
 }
 
 /// Tells the reply of an upgrade-responder from that of a captive portal. The versions in it are
-/// not looked at.
+/// ignored.
 pub fn read_reply(body: impl Read) -> Result<(), JsonError> {
     json::read::<Reply>(body).map(|_| ())
 }
 
-/// What an upgrade-responder's reply has in any version.
+/// The part of the reply that every version of upgrade-responder sends.
 #[derive(Deserialize)]
 struct Reply {
     #[serde(rename = "versions", alias = "Versions")]

@@ -1,4 +1,4 @@
-//! The example `demo`, which shows without a cluster what an operator receives.
+//! Tests the example `demo`, which shows, without a cluster, the numbers that an operator receives.
 
 #![allow(
     clippy::unwrap_used,
@@ -68,7 +68,7 @@ fn a_report_that_is_not_accepted_is_an_error_of_one_line() {
 }
 
 #[test]
-fn the_sizes_are_those_of_the_receivers_queries() {
+fn the_size_classes_are_those_of_the_receivers_queries() {
     let queries = fs::read_to_string("deploy/receiver/queries.influxql").unwrap();
     let names = SIZES.map(|(_, name)| format!("\"{name}\"")).join(", ");
     let query = format!("SELECT {names} FROM \"history\".\"clusters_by_size\"");

@@ -1,4 +1,4 @@
-//! What the documentation says is what the program does.
+//! Compares the documentation with the program.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ const RKE2: &str = "deploy/docs/rke2.md";
 const SECURITY: &str = "deploy/docs/security.md";
 const SETTINGS: &str = "deploy/docs/settings.md";
 
-/// The README and every page below `deploy` and `.github`.
+/// Lists the README and every page below `deploy` and `.github`.
 fn documents() -> Vec<String> {
     let pages = ["deploy", ".github"].into_iter().flat_map(|folder| {
         let files = files(&root(folder)).into_iter();
@@ -51,7 +51,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(root(file)).expect(file)
 }
 
-/// The fenced blocks of a document, without their fences.
+/// Returns the fenced blocks of a document, without their fences.
 fn blocks(document: &str) -> Vec<String> {
     let parts = document.split("\n```").collect::<Vec<_>>();
     let inside = parts.iter().skip(1).step_by(2);
@@ -60,7 +60,7 @@ fn blocks(document: &str) -> Vec<String> {
         .collect()
 }
 
-/// The part of a document below a heading, up to the next one of its level.
+/// Returns the part of a document below a heading, up to the next heading of the same level.
 fn section(document: &str, heading: &str) -> String {
     let text = read(document);
     let level = heading.split(' ').next().unwrap();
@@ -71,7 +71,7 @@ fn section(document: &str, heading: &str) -> String {
     below[..end].to_owned()
 }
 
-/// A document without its fenced blocks.
+/// Returns a document without its fenced blocks.
 fn prose(document: &str) -> String {
     let text = read(document);
     let mut fence = None;
@@ -90,14 +90,14 @@ fn prose(document: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The words between backquotes that `choose` takes.
+/// Returns the words between backquotes that `choose` accepts.
 fn quoted(document: &str, choose: impl Fn(&str) -> bool) -> BTreeSet<String> {
     let words = document.split('`').skip(1).step_by(2);
     words.filter(|w| choose(w)).map(ToOwned::to_owned).collect()
 }
 
 #[test]
-fn the_first_screen_of_the_readme_says_that_it_is_on_and_how_it_is_turned_off() {
+fn the_first_screen_of_the_readme_says_that_reporting_is_on_and_how_to_turn_it_off() {
     let readme = read(README);
     let first: Vec<_> = readme.lines().take(10).collect();
     assert!(
@@ -108,9 +108,9 @@ fn the_first_screen_of_the_readme_says_that_it_is_on_and_how_it_is_turned_off() 
     assert!(first.contains(&opt_out_command("kube-system").as_str()));
 }
 
-/// Answers for whoever did not ask for telemetry; each is one sentence or more of the README.
+/// The README has to answer these questions of an admin who did not ask for telemetry.
 #[test]
-fn the_readme_says_who_gets_it_what_it_needs_and_what_is_lost_without_it() {
+fn the_readme_answers_the_questions_of_a_reluctant_admin() {
     let host = DEFAULT_ENDPOINT.strip_prefix("https://").unwrap();
     let host = host.split('/').next().unwrap();
     let sent = section(README, "## What is sent");
@@ -155,12 +155,12 @@ fn the_first_command_of_the_readme_prints_the_payload_it_shows() {
 }
 
 #[test]
-fn the_settings_have_the_text_of_help() {
+fn the_page_of_settings_contains_the_text_of_help() {
     assert!(blocks(&read(SETTINGS)).contains(&HELP.to_owned()));
     assert_eq!(bare(&["--help"]).stdout, HELP);
 }
 
-/// The log of an installation, which has a spread.
+/// Compares the log of a run with a spread, as the manifest sets one.
 #[test]
 fn the_log_lines_of_the_readme_are_those_of_the_program() {
     let pod = Pod::new();
@@ -205,7 +205,7 @@ fn every_variable_of_the_settings_is_in_help_and_the_other_way_round() {
     assert!(HELP.contains(DEFAULT_ENDPOINT));
 }
 
-/// A page of more words is two pages. The changelog grows with each release.
+/// Limits the words of each page, except for the changelog, which grows with each release.
 #[test]
 fn no_page_is_too_long_to_read() {
     let words = |text: &str| text.split_whitespace().count();
@@ -221,7 +221,7 @@ fn no_page_is_too_long_to_read() {
     }
 }
 
-/// Such a sentence has a clause for a subject, and is read twice.
+/// A sentence with a clause as its subject is hard to read.
 #[test]
 fn no_sentence_of_a_document_begins_with_a_clause() {
     for document in documents() {
@@ -253,7 +253,7 @@ fn every_release_of_the_changelog_has_its_date() {
 }
 
 #[test]
-fn the_list_of_files_is_whole() {
+fn the_list_of_files_is_complete() {
     let listed = quoted(&read(CONTRIBUTING), |w| {
         w.starts_with("src/") && w.contains(".rs")
     });
@@ -264,7 +264,7 @@ fn the_list_of_files_is_whole() {
     assert_eq!(listed, existing);
 }
 
-/// Every path of the repository that a document names, in prose or in a command.
+/// Checks every path of the repository that a document names, in prose or in a command.
 #[test]
 fn every_path_of_a_document_exists() {
     for document in documents() {
@@ -321,7 +321,7 @@ fn every_link_of_a_document_leads_somewhere() {
     }
 }
 
-/// The anchor that a heading gets.
+/// Returns the anchor of a heading.
 fn slug(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
     let kept = text
@@ -404,7 +404,7 @@ fn the_readme_describes_the_fields_of_the_payload() {
     }
 }
 
-/// Every image, file and tag of ours in a document is of this version.
+/// Checks the version in the name of every image, file and tag of this project.
 #[test]
 fn the_documents_name_this_version() {
     let ours = [
@@ -430,13 +430,13 @@ fn the_documents_name_this_version() {
         .collect();
     assert!(named.len() > 6, "{named:?}");
     for after in named {
-        // rancher/rke2-charts append the number of the packaging: `0.3.001`.
+        // rancher/rke2-charts append the number of a packaging: `0.3.001`.
         assert!(after.starts_with(env!("CARGO_PKG_VERSION")), "{after:.20}");
     }
 }
 
-/// Every request of the table is one that the program makes, and the other way round; and the text
-/// has their number in both kinds of clusters.
+/// The table has the same requests that the program makes, and the text has their number in both
+/// kinds of clusters.
 #[test]
 fn the_requests_of_a_run_are_those_of_the_program() {
     let text = section(CONTRIBUTING, "## A run");
@@ -454,7 +454,7 @@ fn the_requests_of_a_run_are_those_of_the_program() {
     };
     let (canal, k3s) = (requests("rke2-canal-ha"), requests("k3s-embedded-flannel"));
     assert_eq!(listed, k3s.iter().cloned().collect());
-    // The report's own is one more.
+    // The POST of the report is one more.
     let (in_canal, in_k3s) = (canal.len() + 1, k3s.len() + 1);
     let sentence = format!(
         "a run makes {in_canal} requests in a Canal cluster, and {in_k3s} in a default K3s"
@@ -462,7 +462,7 @@ fn the_requests_of_a_run_are_those_of_the_program() {
     assert!(text.contains(&sentence), "{sentence}");
 }
 
-/// A request with words in place of namespaces, and of a DaemonSet's name.
+/// Replaces the namespace and the name of a DaemonSet in a request with general words.
 fn general(target: &str) -> String {
     let parts = target.split_once("/namespaces/");
     let inside = parts.and_then(|(api, rest)| Some((api, rest.split_once('/')?)));
@@ -488,7 +488,7 @@ fn every_proof_of_the_threat_model_exists() {
     for proof in proofs {
         let named = format!("\"{proof}\"");
         let is_row = sources.contains(&named) || sources.contains(&format!("fn {proof}("));
-        // Rows for statuses are made by a loop over them.
+        // The rows for statuses are made by a loop, so their names are not in the source.
         let status = proof
             .strip_prefix("status ")
             .is_some_and(|s| sources.contains(s));
@@ -497,7 +497,7 @@ fn every_proof_of_the_threat_model_exists() {
     }
 }
 
-/// The text of all tests.
+/// Returns the source code of all tests.
 fn sources() -> String {
     let folders = ["tests", "tests/faults"].map(|folder| fs::read_dir(root(folder)).unwrap());
     let files = folders
@@ -510,9 +510,10 @@ fn sources() -> String {
         .collect()
 }
 
-/// A name with blanks is a row of a table, one with underscores a test, one with slashes a file.
+/// A name with blanks is a row of a table, one with underscores a test, and one with slashes a
+/// file.
 #[test]
-fn every_keeper_of_the_decision_record_exists() {
+fn every_test_and_file_that_keeps_the_decision_record_exists() {
     let section = section(RKE2, "## The decision record");
     let table = section.split("\n\n| the record says |").nth(1).unwrap();
     let unit = read("src/config.rs");
@@ -564,7 +565,7 @@ fn the_opt_out_is_the_same_line_everywhere() {
     for document in ["deploy/receiver/data.md", RKE2] {
         assert!(read(document).lines().any(|l| l.trim() == line));
     }
-    // No other line makes the ConfigMap for this.
+    // No document has another command that creates the ConfigMap for an opt-out.
     for document in documents() {
         for other in read(&document)
             .lines()
@@ -576,11 +577,11 @@ fn the_opt_out_is_the_same_line_everywhere() {
             );
         }
     }
-    // The log has it in `tests/e2e.rs`, `--explain` in `tests/explain.rs`, `manifest` in
-    // `tests/manifest.rs`.
+    // Other tests check this line in the log (`tests/e2e.rs`), in `--explain` (`tests/explain.rs`)
+    // and in the output of metrics-responder-manifest (`tests/manifest.rs`).
 }
 
-/// A manifest that is redirected into the live folder would be empty while it is written.
+/// The shell would first empty the live manifest, and RKE2 could read it before it is written.
 #[test]
 fn no_document_redirects_into_a_live_manifest() {
     for document in documents() {

@@ -1,4 +1,4 @@
-//! The built program against a TLS API server and a TLS endpoint: what a run does that goes well.
+//! Runs the built program against a TLS API server and a TLS endpoint, without faults.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ use support::{Folder, cluster, clusters, expected, files};
 
 const CLUSTER: &str = "rke2-canal-ha";
 
-/// The report, and after it this many lines in the log, all at level info.
+/// Checks that the run printed and sent this report, and logged this many lines at level info.
 fn assert_sent(run: &Run, report: &str, lines: usize) {
     assert_eq!(
         (run.code, run.stdout.as_str()),
@@ -68,7 +68,7 @@ fn every_cluster_is_read_over_one_connection_and_reported_once() {
 }
 
 #[test]
-fn the_way_to_turn_it_off_names_the_namespace_of_the_pod() {
+fn the_opt_out_command_names_the_namespace_of_the_pod() {
     let (pod, ..) = scene(CLUSTER);
     pod.folder.write("sa/namespace", "telemetry");
     let run = pod.run();
@@ -121,7 +121,7 @@ fn the_requests_are_the_documented_ones() {
     }
 }
 
-/// etcd is asked nothing but, on K3s with its own flannel, one list with a limit.
+/// etcd gets no request, except for one list with a limit on K3s with embedded flannel.
 #[test]
 fn every_request_but_one_is_answered_from_the_watch_cache() {
     for path in clusters() {
@@ -133,15 +133,15 @@ fn every_request_but_one_is_answered_from_the_watch_cache() {
             .map(|request| request.target)
             .filter(|target| target != "/version" && !target.contains("resourceVersion=0"))
             .collect();
-        // Requested where no DaemonSet tells the CNI, or only kube-router's.
-        let is_told = PRIMARY.iter().any(|row| {
+        // The exception is requested if no DaemonSet shows the CNI, or only that of kube-router.
+        let is_known = PRIMARY.iter().any(|row| {
             let file = format!(".{}.json", row.daemonset.path());
             row.cni != "kube-router" && path.join(file).exists()
         });
         let limited = ["/api/v1/nodes?limit=5"];
         assert_eq!(
             from_etcd,
-            limited[..usize::from(!is_told)],
+            limited[..usize::from(!is_known)],
             "{}",
             path.display()
         );
@@ -149,7 +149,7 @@ fn every_request_but_one_is_answered_from_the_watch_cache() {
 }
 
 #[test]
-fn a_dry_run_prints_the_bytes_and_never_meets_the_endpoint() {
+fn a_dry_run_prints_the_report_and_does_not_connect_to_the_endpoint() {
     let (pod, _, endpoint) = scene(CLUSTER);
     let run = pod.args(["--dry-run"]).run();
     assert_eq!(run.stdout, expected(&cluster(CLUSTER)) + "\n");
@@ -158,7 +158,7 @@ fn a_dry_run_prints_the_bytes_and_never_meets_the_endpoint() {
 }
 
 #[test]
-fn verbose_tells_each_request_without_hosts() {
+fn verbose_logs_each_request_without_its_host() {
     let (pod, api, _) = scene(CLUSTER);
     let pod = pod.args(["-v"]);
     let run = pod.run();
@@ -178,8 +178,8 @@ fn verbose_tells_each_request_without_hosts() {
         !run.stderr.contains("127.0.0.1") && !run.stderr.contains(TOKEN),
         "{run:?}"
     );
-    let tells = |folder: &str| bare(&["-v", "--dry-run", "--recorded", folder]).stderr;
-    // Also what is read of a reply that is not accepted.
+    let log = |folder: &str| bare(&["-v", "--dry-run", "--recorded", folder]).stderr;
+    // The bytes of a reply that is not accepted are logged too.
     let portal = Server::saying(Some(pod.authority.server()), answer(200, "<html>"));
     let run = pod.endpoint(&portal.https()).run();
     assert!(
@@ -188,10 +188,10 @@ fn verbose_tells_each_request_without_hosts() {
         "{run:?}"
     );
     let missing = Folder::new();
-    let told = tells(missing.path().to_str().unwrap());
+    let logged = log(missing.path().to_str().unwrap());
     assert!(
-        told.starts_with("level=debug method=GET path=/version status=404 bytes=0 ms="),
-        "{told}"
+        logged.starts_with("level=debug method=GET path=/version status=404 bytes=0 ms="),
+        "{logged}"
     );
 }
 
@@ -235,13 +235,13 @@ fn the_api_is_reached_directly_and_the_endpoint_through_the_proxy() {
         ("CONNECT", "receiver.example:443")
     );
     let credentials = request.header("proxy-authorization");
-    // Decoded, as in Go and curl.
+    // The credentials are decoded, as in Go and curl.
     let basic = format!("Basic {}", encode(b"acme:canary#@/secret%"));
     assert_eq!(credentials, Some(&*basic));
     assert!(!run.text().contains("canary"), "{run:?}");
 }
 
-/// Whoever reads the log knows what leaves before it can leave.
+/// A reader of the log sees the report before it can leave.
 #[test]
 fn the_report_is_printed_before_the_wait_and_the_wait_is_announced() {
     let (pod, _, endpoint) = scene(CLUSTER);
@@ -262,18 +262,24 @@ fn the_report_is_printed_before_the_wait_and_the_wait_is_announced() {
     let [announcement, verdict] = run.lines()[..] else {
         panic!("{run:?}");
     };
-    let told = support::logfmt::parse(announcement).unwrap();
-    assert!(told[1].1.contains("deleting the Job stops it"), "{told:?}");
+    let fields = support::logfmt::parse(announcement).unwrap();
+    assert!(
+        fields[1].1.contains("deleting the Job stops it"),
+        "{fields:?}"
+    );
     let seconds = wait.as_secs();
-    assert!(told[2].1.starts_with(&format!("{seconds}s")), "{told:?}");
+    assert!(
+        fields[2].1.starts_with(&format!("{seconds}s")),
+        "{fields:?}"
+    );
     let stop = "kubectl -n kube-system delete job -l app.kubernetes.io/name=rke2-metrics-responder";
-    assert_eq!(told[3], ("stop".to_owned(), stop.to_owned()));
+    assert_eq!(fields[3], ("stop".to_owned(), stop.to_owned()));
     assert!(verdict.contains("accepted"), "{run:?}");
     assert_eq!(endpoint.seen().len(), 1);
 }
 
 #[test]
-fn from_outside_a_cluster_nothing_goes_to_the_default_endpoint() {
+fn a_run_outside_a_cluster_sends_nothing_to_the_default_endpoint() {
     let recording = cluster(CLUSTER);
     let recording = recording.to_str().unwrap();
     for args in [
@@ -295,7 +301,7 @@ fn from_outside_a_cluster_nothing_goes_to_the_default_endpoint() {
 }
 
 #[test]
-fn an_api_server_without_tls_is_read_on_loopback() {
+fn an_api_server_on_loopback_may_be_without_tls() {
     let endpoint = Server::accepting(None);
     let recording = cluster(CLUSTER);
     let proxy = Server::start(None, move |connection| {
@@ -370,8 +376,8 @@ fn an_ipv6_api_server_is_reached() {
     assert_eq!((run.code, endpoint.seen().len()), (Some(0), 1), "{run:?}");
 }
 
-/// Every string of a recording becomes a canary, in one file at a time and in all at once: whatever
-/// the program then makes of it, none gets out.
+/// Turns every string of a recording into a canary, in one file at a time and in all files at once.
+/// No canary may get out.
 #[test]
 fn no_string_of_the_cluster_gets_out() {
     let kept = [
@@ -387,8 +393,8 @@ fn no_string_of_the_cluster_gets_out() {
         let files = files(&cluster);
         let every = |_: &Path| true;
         assert_eq!(reports_without_canary(&cluster, &files, &kept, every), 0);
-        // With version and UUID left alone all the rest is read, and only `other` and `unknown`
-        // remain.
+        // With the real version and UUID the program reads everything, and reports `other` and
+        // `unknown`.
         let rest = |file: &Path| !spared.iter().any(|spared| file == Path::new(spared));
         assert_eq!(reports_without_canary(&cluster, &files, &kept, rest), 1);
         for one in &files {
@@ -397,8 +403,8 @@ fn no_string_of_the_cluster_gets_out() {
     }
 }
 
-/// Reads a cluster in which these files have canaries, live and recorded; returns how many reports
-/// were sent.
+/// Reads a cluster with canaries in these files, live and recorded, and checks that none gets out.
+/// Returns the number of reports that were sent.
 fn reports_without_canary(
     cluster: &Path,
     files: &[PathBuf],
@@ -447,7 +453,7 @@ fn poison_value(value: &mut serde_json::Value, kept: &[&str]) {
     }
 }
 
-/// base64, for a kubeconfig.
+/// Encodes bytes as base64, for a kubeconfig.
 fn encode(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();

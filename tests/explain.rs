@@ -1,4 +1,4 @@
-//! `--explain`, which tells an admin whether the cluster reports, what, where and when.
+//! Tests `--explain`, which describes to an admin the report, and when and where it is sent.
 
 #![allow(
     clippy::unwrap_used,
@@ -109,9 +109,9 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
 }
 
 #[test]
-fn the_page_says_whose_settings_these_are() {
-    let nobody = "\nSettings   nobody's: a recording has none, so these are of this process\n";
-    assert!(explain(&cluster("kind"), &[]).contains(nobody));
+fn the_page_says_where_the_settings_come_from() {
+    let recorded = "\nSettings   of this process, since a recording has none\n";
+    assert!(explain(&cluster("kind"), &[]).contains(recorded));
     let (pod, ..) = scene("kind");
     let inside = pod.args(["--explain"]).run();
     assert!(
@@ -160,7 +160,7 @@ const CRON_JOB: &str = "/apis/batch/v1/namespaces/kube-system/cronjobs/rke2-metr
 const CONFIG_MAP: &str = "/api/v1/namespaces/kube-system/configmaps/rke2-metrics-responder";
 const OVERRIDE: &str = "/api/v1/namespaces/kube-system/configmaps/rke2-metrics-responder-override";
 
-/// A cluster with the objects of the manifest, read from an admin's machine.
+/// A cluster with the objects of the manifest, which is read from an admin's machine.
 struct Installed {
     objects: Vec<(String, Value)>,
     refused: Vec<(&'static str, u16)>,
@@ -170,7 +170,7 @@ struct Installed {
 }
 
 impl Installed {
-    /// The manifest, in an old cluster.
+    /// Installs the manifest in a cluster that is older than the grace period.
     fn new() -> Self {
         let of_kind = |kind: &str| {
             let documents = serde_yaml::Deserializer::from_str(MANIFEST);
@@ -241,7 +241,7 @@ impl Installed {
         self
     }
 
-    /// The kubeconfig of a server that has these objects.
+    /// Starts a server with these objects, and writes its kubeconfig.
     fn kubeconfig(&self) -> (PathBuf, Server) {
         let (objects, refused) = (Arc::new(self.objects.clone()), self.refused.clone());
         let server = Server::start(None, move |connection| {
@@ -278,7 +278,7 @@ impl Installed {
         (bare_with(&args, &env), server)
     }
 
-    /// The page, on which nothing may be that was marked as a secret.
+    /// Returns the page, and checks that it contains no secret and no control character.
     fn page(&self) -> String {
         let (run, server) = self.run();
         assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
@@ -301,7 +301,7 @@ impl Installed {
     }
 }
 
-/// A time of Kubernetes so many hours ago.
+/// Returns the timestamp of so many hours ago, as Kubernetes writes it.
 fn ago(hours: u64) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     support::timestamp(now.as_secs() - hours * 3600).into()
@@ -314,7 +314,7 @@ fn of_container(key: &str) -> String {
 }
 
 #[test]
-fn the_manifest_as_it_is_reports() {
+fn the_unchanged_manifest_reports() {
     let installed = Installed::new();
     installed.answers("on");
     let page = installed.page();
@@ -419,7 +419,7 @@ fn a_mistake_that_stops_each_run_is_named_with_its_object() {
 }
 
 #[test]
-fn a_source_without_the_right_to_read_it_is_named() {
+fn a_source_that_may_not_be_read_is_named() {
     let page = Installed::new().refuses(OVERRIDE).page();
     assert_eq!(
         first_line(&page),
@@ -468,7 +468,7 @@ fn nodes_that_cannot_be_read_do_not_hide_the_answer() {
 }
 
 #[test]
-fn the_settings_of_this_machine_play_no_part() {
+fn the_settings_of_this_machine_are_ignored() {
     let installed = Installed::new()
         .env("METRICS_RESPONDER_ENABLED", "false")
         .env("DO_NOT_TRACK", "1")
@@ -488,7 +488,7 @@ fn the_settings_of_this_machine_play_no_part() {
     }
 }
 
-/// Opening a FIFO that nobody writes to would wait forever.
+/// The file is a FIFO that nobody writes to: a program that opened it would wait forever.
 #[test]
 fn no_file_of_the_pod_is_opened() {
     let installed = Installed::new();
@@ -501,7 +501,7 @@ fn no_file_of_the_pod_is_opened() {
 }
 
 #[test]
-fn the_page_tells_proxy_runs_and_another_version() {
+fn the_page_shows_the_proxy_the_last_run_and_another_version() {
     let credentials = "http://acme-canary:acme-canary@proxy.example:3128";
     let page = Installed::new()
         .cron_job(

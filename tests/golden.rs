@@ -1,5 +1,5 @@
-//! Every recorded cluster gives exactly its payload. `just bless` writes the payloads anew, to be
-//! read as a diff.
+//! Compares the report of every recorded cluster with its expected payload. `just bless` rewrites
+//! the payloads, so that their diff can be reviewed.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ fn every_recorded_cluster_gives_its_payload() {
 }
 
 #[test]
-fn the_typed_list_gives_the_same_as_the_table() {
+fn the_typed_list_gives_the_same_report_as_the_table() {
     for cluster in clusters() {
         let copy = copy_of(&cluster);
         fs::remove_file(copy.path().join("api/v1/nodes.table.json")).unwrap();
@@ -49,7 +49,7 @@ fn the_typed_list_gives_the_same_as_the_table() {
 }
 
 #[test]
-fn a_table_without_its_columns_is_made_up_for_by_the_typed_list() {
+fn the_typed_list_replaces_a_table_without_its_columns() {
     for cluster in clusters() {
         let copy = copy_of(&cluster);
         let table = copy.path().join("api/v1/nodes.table.json");
@@ -61,7 +61,7 @@ fn a_table_without_its_columns_is_made_up_for_by_the_typed_list() {
     }
 }
 
-/// A recording that may be changed.
+/// Makes a copy of a recording, for a test that changes it.
 fn copy_of(cluster: &Path) -> Folder {
     let copy = Folder::new();
     for file in files(cluster) {

@@ -1,4 +1,4 @@
-//! Laws, on generated input and on what the fuzzer once found.
+//! Checks laws on generated input, and on inputs that the fuzzer once found.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 #[test]
-fn what_the_fuzzer_found_holds() {
+fn every_law_holds_for_what_the_fuzzer_found() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     for (name, law) in laws::LAWS {
         assert!(
@@ -38,7 +38,7 @@ fn what_the_fuzzer_found_holds() {
     }
 }
 
-/// A node as it is typed, and as the row that an API server prints of it.
+/// A node, in the forms of a typed object and of a row of a Table.
 #[derive(Clone, Debug)]
 struct Node {
     roles: BTreeSet<String>,
@@ -96,7 +96,7 @@ proptest! {
         let rows: Vec<_> = nodes.iter().map(Node::row).collect();
         let columns = json!([{"name": "Name"}, {"name": "Roles"}, {"name": "OS-Image"}]);
         let list = tally(&json!({"kind": "NodeList", "items": items}));
-        // serde_json sorts the keys: columnDefinitions still comes before rows.
+        // serde_json sorts the keys, so columnDefinitions comes before rows.
         let table = tally(&json!({"kind": "Table", "columnDefinitions": columns, "rows": rows}));
         prop_assert_eq!(&list, &table);
         prop_assert_eq!(list.servers + list.agents, nodes.len() as u64);
@@ -162,9 +162,9 @@ fn strings(value: &Value, see: &mut impl FnMut(&str)) {
     }
 }
 
-/// A fleet of 100,000 clusters over ten minutes is 166.7 a second on average. A second with more
-/// than 240 would be 5.7 standard deviations out: a chance of one in a hundred thousand for any of
-/// the 600.
+/// A fleet of 100,000 clusters over ten minutes sends 166.7 reports per second on average. More
+/// than 240 in a second would be 5.7 standard deviations above; the probability that this happens
+/// in any of the 600 seconds is one in a hundred thousand.
 #[test]
 fn a_fleet_is_spread_evenly_over_the_window() {
     let window = Duration::from_secs(600);
@@ -178,7 +178,7 @@ fn a_fleet_is_spread_evenly_over_the_window() {
     };
     for _ in 0..100_000 {
         let bits = u128::from(random()) << 64 | u128::from(random());
-        // As Kubernetes makes them: version 4, RFC 4122.
+        // Make UUIDs as Kubernetes does: version 4, RFC 4122.
         let version = bits & !(0xf << 76) | 4 << 76;
         let uuid = Uuid::from_u128(version & !(3 << 62) | 2 << 62);
         assert_eq!(uuid.get_version_num(), 4);

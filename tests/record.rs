@@ -1,4 +1,4 @@
-//! The example `record`, with which a contributor saves a cluster for `testdata`.
+//! Tests the example `record`, with which a contributor saves a cluster for `testdata`.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ fn without_uuid(report: &str) -> Value {
     report
 }
 
-/// The pod's own cluster, and the environment that leads to it.
+/// Returns the pod's own cluster, and the environment that names its API server.
 fn own(pod: &Pod, port: u16) -> (Cluster, Env) {
     let env = [
         ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
@@ -50,8 +50,8 @@ fn a_recording_is_harmless_and_replays_to_the_same_payload() {
         let api = api::serve(pod.authority.server(), &path);
         let target: PathBuf = pod.folder.path().join("recording");
         let (cluster, env) = own(&pod, api.port);
-        let told = record(&cluster, &env, &target).unwrap();
-        assert!(told.contains("osImage"), "{told}");
+        let summary = record(&cluster, &env, &target).unwrap();
+        assert!(summary.contains("osImage"), "{summary}");
 
         let original = expected(&path);
         let uuid: Value = serde_json::from_str(&original).unwrap();
@@ -70,7 +70,7 @@ fn a_recording_is_harmless_and_replays_to_the_same_payload() {
                 assert!(!all.contains(forbidden), "{name}: {forbidden}");
             }
         }
-        // Once from the Table, once from the typed list; and always the same.
+        // The Table, the typed list and a second recording give the same report.
         let replay = dry_run(&target);
         assert_eq!(without_uuid(&replay), without_uuid(&original));
         fs::remove_file(target.join("api/v1/nodes.table.json")).unwrap();
@@ -100,7 +100,7 @@ fn a_recording_overwrites_nothing() {
 }
 
 #[test]
-fn a_recording_of_a_cluster_that_is_not_there_is_a_failure() {
+fn recording_a_cluster_that_does_not_answer_fails() {
     let pod = Pod::new();
     let target = pod.folder.path().join("x");
     let (cluster, env) = own(&pod, closed_port());

@@ -1,4 +1,4 @@
-//! The life of an installation, as a story: read this test first.
+//! Tells the life of an installation. Read this test first.
 
 #![allow(
     clippy::unwrap_used,
@@ -26,7 +26,7 @@ fn a_cluster_reports_until_its_admin_opts_out() {
     assert_eq!(endpoint.seen()[0].text(), report);
     assert!(run.stderr.contains("the report was accepted"));
 
-    // Another endpoint refuses. The Job succeeds all the same; the next run is the retry.
+    // Another endpoint refuses. The Job succeeds anyway; the next run is the retry.
     let refusing = Server::saying(Some(pod.authority.server()), answer(503, ""));
     let pod = pod.endpoint(&refusing.https());
     let run = pod.run();

@@ -1,11 +1,11 @@
-//! Durations as people write them: whole numbers with units, such as `90s` or `1m30s`.
+//! Reads and writes durations as people do: whole numbers with units, such as `90s` or `1m30s`.
 
 use std::time::Duration;
 
 /// Units from the longest to the shortest, in milliseconds.
 const UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
-/// Reads a duration; `None` for anything else.
+/// Reads a duration; returns `None` for any other text.
 pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut millis = 0_u64;
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_duration_is_written_as_it_is_read() {
+    fn a_written_duration_can_be_read_back() {
         for (millis, written) in [
             (0, "0s"),
             (600_000, "10m"),

@@ -1,4 +1,4 @@
-//! The URL that reports are posted to.
+//! Checks the URL that reports are posted to.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -6,8 +6,8 @@ use rustls::pki_types::ServerName;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 
-/// Reads an absolute URL, without what could be a secret and what means nothing in a POST. It may
-/// be http only to this machine, or where `allowHttp` says so.
+/// Reads an absolute URL. It must not contain a user, a password or a fragment, and may be plain
+/// http only to this machine or with `allowHttp`.
 pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
     let expected = || format!("an https URL is expected, not {:?}", quotable(url));
     if url.contains('#') {
@@ -16,7 +16,7 @@ pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
     let uri: Uri = url.parse().map_err(|_| expected())?;
     let authority = uri.authority().ok_or_else(expected)?;
     if authority.as_str().contains('@') {
-        return Err("a URL without user and password is expected".to_owned());
+        return Err("the URL must not contain a user name or password".to_owned());
     }
     let host = authority.host().trim_matches(['[', ']']);
     if !is_address(authority) || ServerName::try_from(host).is_err() {
@@ -32,14 +32,14 @@ pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
     }
 }
 
-/// What may be quoted of a URL that is refused: neither a password nor a query, which may be a key.
+/// Returns the part of a refused URL that may be quoted: no password, and no query, which may
+/// contain a key.
 fn quotable(url: &str) -> &str {
     let url = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
     url.split(['?', '#']).next().unwrap_or_default()
 }
 
-/// Whether this host, with or without the brackets of an IPv6 address, is this machine by its name
-/// or address.
+/// Returns true if the host is `localhost` or a loopback address, with or without brackets.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost")
@@ -48,8 +48,8 @@ pub(crate) fn is_loopback(host: &str) -> bool {
             .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
-/// Checks that an authority is a host and perhaps a port: no user, and brackets only around an IPv6
-/// address.
+/// Returns true if the authority is a host with an optional port. It must have no user, and
+/// brackets only around an IPv6 address.
 pub(crate) fn is_address(authority: &Authority) -> bool {
     let host = authority.host();
     let rest = authority.as_str().strip_prefix(host);
@@ -65,7 +65,7 @@ fn is_ipv6(text: &str) -> bool {
     text.parse::<Ipv6Addr>().is_ok()
 }
 
-/// Whether this is the number of a port: digits alone, since Rust would also take a sign.
+/// Returns true for a port number. Allows only digits, since Rust would also accept a sign.
 fn is_port(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
@@ -137,7 +137,7 @@ mod tests {
             );
         }
         let error = parse("ftp://user:acme-canary@host/path", false).unwrap_err();
-        assert_eq!(error, "a URL without user and password is expected");
+        assert_eq!(error, "the URL must not contain a user name or password");
         let error = parse("acme-canary:acme canary@host name", false).unwrap_err();
         assert_eq!(error, "an https URL is expected, not \"host name\"");
         let error = parse("ftp://host", false).unwrap_err();

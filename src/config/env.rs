@@ -1,4 +1,4 @@
-//! The environment. Variables of the process are read here and nowhere else, so that tests bring
+//! Reads environment variables. No other module reads those of the process, so that tests can set
 //! their own.
 
 use std::ffi::OsString;
@@ -8,20 +8,20 @@ use crate::error::Error;
 /// A set of environment variables.
 #[derive(Debug)]
 pub enum Env {
-    /// That of this process.
+    /// The environment of this process.
     Process,
     /// These variables and no others.
     Of(Vec<(String, String)>),
 }
 
 impl Env {
-    /// These variables and no others.
+    /// Makes an environment of these variables and no others.
     pub fn of(pairs: &[(&str, &str)]) -> Self {
         let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Self::Of(pairs.iter().map(own).collect())
     }
 
-    /// A variable as it is; an empty one counts as unset.
+    /// Returns the value of a variable; an empty value counts as unset.
     pub(crate) fn raw(&self, name: &str) -> Option<OsString> {
         let value = match self {
             Self::Process => std::env::var_os(name),
@@ -33,14 +33,14 @@ impl Env {
         value.filter(|value| !value.is_empty())
     }
 
-    /// A variable as text.
+    /// Returns the value of a variable, which has to be UTF-8.
     pub(crate) fn get(&self, name: &str) -> Result<Option<String>, Error> {
         let text = self.raw(name).map(OsString::into_string);
         text.transpose()
             .map_err(|_| Error::config(name, "not UTF-8"))
     }
 
-    /// The names of all variables that are set, sorted.
+    /// Returns the names of all variables that are set, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = match self {
             Self::Process => std::env::vars_os()
@@ -53,7 +53,7 @@ impl Env {
         names
     }
 
-    /// The first of several variables that is set, with its name.
+    /// Returns name and value of the first of these variables that is set.
     pub(crate) fn first(
         &self,
         names: &[&'static str],

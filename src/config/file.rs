@@ -1,4 +1,5 @@
-//! The configuration file as it was found. The opt-out in it is looked for before the rest is judged.
+//! Reads the configuration file without parsing it, since an opt-out in it counts even if the rest
+//! is wrong.
 
 use std::fs;
 use std::io::{self, Read};
@@ -7,18 +8,18 @@ use std::path::Path;
 use super::settings::Keys;
 use crate::error::Error;
 
-/// Where the manifest mounts the ConfigMap.
+/// The path at which the manifest mounts the ConfigMap.
 pub(crate) const DEFAULT_FILE: &str = "/etc/metrics-responder/config.yaml";
 
-/// The keys fill a few hundred bytes. The YAML parser gets no more, since a small file of the wrong
-/// kind can cost it seconds and many megabytes.
+/// The largest file that is parsed. The keys need a few hundred bytes, but a malicious YAML file
+/// can cost the parser seconds and many megabytes.
 pub(super) const MAX_FILE: usize = 64 << 10;
 
-/// A ConfigMap holds no more. So much is read, because an opt-out also counts in a file that is too
-/// large.
+/// The largest ConfigMap. The program reads this much, because an opt-out also counts in a file
+/// that is too large to be parsed.
 const MAX_CONFIG_MAP: u64 = 1 << 20;
 
-/// The text of the file, or why there is none.
+/// The text of the file, or the error from reading it.
 #[derive(Debug)]
 pub struct File {
     origin: String,
@@ -26,7 +27,7 @@ pub struct File {
 }
 
 impl File {
-    /// Reads the file; without one, that of the manifest, which need not exist.
+    /// Reads the file, or `DEFAULT_FILE` if `path` is `None`; only the latter may be absent.
     pub fn read(path: Option<&Path>) -> Self {
         let file = path.unwrap_or(Path::new(DEFAULT_FILE));
         let mut text = Vec::new();
@@ -42,7 +43,7 @@ impl File {
         }
     }
 
-    /// A file of this text.
+    /// Makes a file with this text.
     pub fn of(origin: &str, text: &[u8]) -> Self {
         Self {
             origin: origin.to_owned(),
@@ -50,7 +51,7 @@ impl File {
         }
     }
 
-    /// Names a key of this file.
+    /// Names a key together with this file.
     pub(super) fn place(&self, key: &str) -> String {
         format!("{}: {key}", self.origin)
     }
@@ -68,7 +69,7 @@ impl File {
     }
 }
 
-/// Reads a file up to a size that it cannot reasonably exceed.
+/// Reads a file; a file larger than `limit` is an error.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let mut text = Vec::new();
     let mut file = fs::File::open(path)?.take(limit + 1);
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_may_have_the_size_of_the_limit() {
+    fn a_file_may_be_as_large_as_the_limit() {
         let (file, size) = (Path::new("LICENSE"), fs::metadata("LICENSE").unwrap().len());
         assert_eq!(read(file, size).unwrap().len() as u64, size);
         assert!(read(file, size - 1).is_err());

@@ -1,8 +1,8 @@
-//! The proxy of the environment, for the endpoint alone.
+//! Finds the proxy for the endpoint in the environment.
 //!
-//! ureq's own reading of these variables knows no CIDR, no port and no blank after a comma in
-//! `NO_PROXY`, all of which RKE2's documentation tells people to write, and connects directly where
-//! it does not support a proxy.
+//! ureq can read these variables too, but does not support CIDRs, ports and blanks after commas in
+//! `NO_PROXY`, although RKE2's documentation recommends them. It also connects directly if it does
+//! not support a proxy.
 
 use std::net::IpAddr;
 
@@ -14,25 +14,26 @@ use super::endpoint::{is_address, is_loopback};
 use super::env::Env;
 use crate::error::Error;
 
-/// In this order. The first two as Go has them, in which RKE2 is written; the others as curl has.
+/// The variables that name a proxy, in order of precedence. RKE2 and other Go programs read the
+/// first two, and curl reads all of them.
 const PROXY: &[&str] = &["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 const NO_PROXY: &[&str] = &["NO_PROXY", "no_proxy"];
 
 /// A proxy, and the variable that names it.
 #[derive(Clone, Debug)]
-pub(crate) struct Via {
+pub(crate) struct ViaProxy {
     pub(crate) proxy: Proxy,
     pub(crate) variable: &'static str,
 }
 
-/// The proxy through which `endpoint` is reached, if any. An endpoint on loopback is never proxied,
-/// as in Go; nor is one without TLS, since the variables are for https. A variable that cannot be
-/// used is an error even where the endpoint is an exception.
-pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Via>, Error> {
+/// Returns the proxy for `endpoint`, if any. An endpoint on loopback is never proxied, as in Go;
+/// nor is one without TLS, since these variables are for https. A wrong variable is an error even
+/// if `NO_PROXY` exempts the endpoint.
+pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<ViaProxy>, Error> {
     let Some((variable, url)) = env.first(PROXY)? else {
         return Ok(None);
     };
-    // Before the exceptions: a variable that is wrong today would be used as soon as they change.
+    // Check the variable before the exceptions: it would be used as soon as they change.
     let proxy = parse(&url).map_err(|reason| Error::config(variable, reason))?;
     let no_proxy = env.first(NO_PROXY)?.map(|(_, list)| list);
     let host = endpoint.host().unwrap_or_default();
@@ -40,10 +41,11 @@ pub(crate) fn for_endpoint(endpoint: &Uri, env: &Env) -> Result<Option<Via>, Err
     let direct = endpoint.scheme_str() != Some("https")
         || is_loopback(host)
         || no_proxy.is_some_and(|list| is_excepted(&list, host, port));
-    Ok((!direct).then_some(Via { proxy, variable }))
+    Ok((!direct).then_some(ViaProxy { proxy, variable }))
 }
 
-/// Never quotes the URL: it may hold a password. ureq decodes user and password once.
+/// Parses the URL, and never quotes it, since it may contain a password. ureq percent-decodes user
+/// and password once.
 fn parse(url: &str) -> Result<Proxy, &'static str> {
     const EXPECTED: &str = "not a proxy: http://[user:password@]host[:port] is expected; \
          percent-encode special characters of user and password (# as %23), which are decoded here";
@@ -54,7 +56,8 @@ fn parse(url: &str) -> Result<Proxy, &'static str> {
     }
     let authority = proxy.uri().authority().ok_or(EXPECTED)?.as_str();
     let address = authority.rsplit('@').next().unwrap_or_default();
-    // In http://user:1#2@host the host would be `user`.
+    // Reject a URL that is cut at an unencoded `#`: in http://user:1#2@host the host would be
+    // `user`.
     let is_whole = url.matches('@').count() == authority.matches('@').count();
     match address.parse::<Authority>() {
         Ok(address) if is_whole && is_address(&address) => Ok(proxy),
@@ -62,9 +65,10 @@ fn parse(url: &str) -> Result<Proxy, &'static str> {
     }
 }
 
-/// Whether `NO_PROXY` names this host. An entry is a domain, which covers its subdomains; a domain
-/// with a leading dot or `*.`, which covers only them; an address; a CIDR; or `*`. All but the last
-/// two may have a port, which has to agree. Anything else names nothing.
+/// Returns true if `NO_PROXY` matches this host. An entry is a domain, which includes its
+/// subdomains; a domain with a leading dot or `*.`, which matches only its subdomains; an address;
+/// a CIDR; or `*`. Domains and addresses may include a port, which must match. Any other entry
+/// matches nothing.
 pub fn is_excepted(no_proxy: &str, host: &str, port: u16) -> bool {
     let host = host
         .trim_matches(['[', ']'])
@@ -73,10 +77,10 @@ pub fn is_excepted(no_proxy: &str, host: &str, port: u16) -> bool {
     no_proxy
         .split([',', ' ', '\t', '\n'])
         .filter(|entry| !entry.is_empty())
-        .any(|entry| names(&entry.to_ascii_lowercase(), &host, port))
+        .any(|entry| matches(&entry.to_ascii_lowercase(), &host, port))
 }
 
-fn names(entry: &str, host: &str, port: u16) -> bool {
+fn matches(entry: &str, host: &str, port: u16) -> bool {
     if entry == "*" {
         return true;
     }
@@ -90,7 +94,7 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
             None => entry.parse() == Ok(address),
         };
     }
-    // `*.example` means what `.example` does.
+    // Treat `*.example` like `.example`.
     let entry = entry
         .strip_prefix('*')
         .filter(|rest| rest.starts_with('.'))
@@ -102,7 +106,7 @@ fn names(entry: &str, host: &str, port: u16) -> bool {
     }
 }
 
-/// Splits `host:port` and `[address]:port`; neither a CIDR nor a bare IPv6 address has a port.
+/// Splits `host:port` and `[address]:port`. A CIDR or a bare IPv6 address has no port.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
     if entry.contains('/') {
         return (entry, None);
@@ -135,7 +139,7 @@ fn in_network(address: IpAddr, network: &str, bits: &str) -> bool {
         (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits(), n.to_bits(), 128),
         _ => return false,
     };
-    // `checked_shr` refuses to shift by the whole width: such a network holds every address.
+    // `checked_shr` returns `None` for a shift by the whole width: that network has every address.
     bits <= width
         && (address ^ network)
             .checked_shr(width - bits)
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn no_proxy_is_understood_as_rke2_documents_it() {
+    fn no_proxy_has_the_syntax_that_rke2_documents() {
         for (list, host, port, excepted) in [
             ("*", "a.example", 443, true),
             ("", "a.example", 443, false),
@@ -205,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn the_proxy_is_for_an_endpoint_with_tls() {
+    fn only_an_endpoint_with_tls_is_proxied() {
         let p = "http://p:3128";
         for (endpoint, env, proxied) in [
             ("https://a", &[][..], false),
@@ -251,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_that_is_not_encoded_is_an_error_that_says_how() {
+    fn an_unencoded_password_is_an_error_that_says_how_to_encode_it() {
         for url in [
             "http://u:sec#ret@p:3128",
             "http://u:1#secret@p:3128",

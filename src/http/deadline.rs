@@ -1,19 +1,19 @@
-//! The moment at which the work with one peer ends.
+//! Limits the time for all requests to one peer.
 
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// A budget of time, and the moment at which it is spent.
+/// A time limit for all requests to one peer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deadline {
-    /// The whole budget, as configured.
+    /// The configured time limit.
     pub(super) budget: Duration,
     at: Instant,
 }
 
 impl Deadline {
-    /// Starts a budget now.
+    /// Starts the time limit now.
     pub(crate) fn after(budget: Duration) -> Self {
         Self {
             budget,
@@ -21,13 +21,13 @@ impl Deadline {
         }
     }
 
-    /// The time that is left of the budget.
+    /// Returns the time that is left.
     pub(super) fn left(self) -> Duration {
         self.at.saturating_duration_since(Instant::now())
     }
 
     /// Does the work on another thread. Work that misses the deadline may still finish before the
-    /// program exits, a moment later: a report that counts as not accepted may have arrived.
+    /// program exits, so a report that counts as not accepted may have arrived.
     pub(super) fn within<T: Send + 'static>(
         self,
         work: impl FnOnce() -> Result<T, ureq::Error> + Send + 'static,

@@ -1,5 +1,5 @@
-//! Why a request has no usable answer, in words of this program: nothing that a peer wrote into a
-//! certificate, a header or a body is repeated.
+//! Explains why a request has no usable answer. The texts are this program's own: they never quote
+//! a certificate, a header or a body of the peer.
 
 use std::borrow::Cow;
 use std::io;
@@ -9,11 +9,11 @@ use rustls::CertificateError;
 
 use crate::error::{Error, ErrorKind};
 
-/// Why a request has no usable answer.
+/// The reason why a request has no usable answer.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) kind: Kind,
-    /// For a log line.
+    /// The text for the log.
     pub(crate) reason: Cow<'static, str>,
 }
 
@@ -25,16 +25,16 @@ pub(crate) enum Kind {
     Certificate,
     /// The connection ended before the answer did.
     Closed,
-    /// The peer answered, but not as it should: TLS, HTTP or its size is wrong.
+    /// The TLS, the HTTP or the size of the answer is wrong.
     Invalid,
-    /// No connection, or no answer in time.
+    /// There is no connection, or no answer in time.
     NoAnswer,
     /// The certificate chains to no trusted root.
     UnknownIssuer,
 }
 
 impl Failure {
-    /// Translates an error of ureq; `budget` is the time that the work with this peer had.
+    /// Translates an error of ureq; `budget` is the time limit of the requests to this peer.
     pub(super) fn new(error: ureq::Error, budget: Duration) -> Self {
         use ureq::Error as E;
 
@@ -49,7 +49,7 @@ impl Failure {
             },
             E::Rustls(e) => tls_failure(&e),
             E::HostNotFound => (Kind::NoAnswer, "the host name has no address".into()),
-            // Keep ureq's own words and the status of the proxy; the rest is the proxy's text.
+            // Keep ureq's words and the status, and drop the rest, which the proxy wrote.
             E::ConnectProxyFailed(e) => {
                 let reason = e.split('/').next().unwrap_or_default();
                 (Kind::NoAnswer, format!("no tunnel: {reason}").into())
@@ -74,8 +74,8 @@ impl Failure {
         }
     }
 
-    /// The error of a GET to the API server. A peer that answers without a trusted certificate is
-    /// not the API server of this cluster; one whose signature cannot be verified may be.
+    /// Makes the error of a GET to the API server. A peer without a trusted certificate is not the
+    /// API server of this cluster. A peer whose signature this build cannot verify may be.
     pub(crate) fn at(self, path: &str) -> Error {
         let request = format!("GET {path}");
         match self.kind {
@@ -90,15 +90,15 @@ impl Failure {
     }
 }
 
-/// The error of an answer that Kubernetes would not give.
+/// Makes the error of an answer that Kubernetes would not give.
 pub(crate) fn not_kubernetes(path: &str, reason: &str) -> Error {
-    let reason = format!("not an answer of Kubernetes: {reason}");
+    let reason = format!("not an answer from Kubernetes: {reason}");
     Error::new(ErrorKind::Answer, format!("GET {path}"), reason)
 }
 
 const UNKNOWN_ISSUER: (Kind, &str) = (
     Kind::UnknownIssuer,
-    "the certificate is of an unknown authority",
+    "the certificate is signed by an unknown authority",
 );
 
 fn io_kind(error: &io::Error) -> Kind {
@@ -110,14 +110,14 @@ fn io_kind(error: &io::Error) -> Kind {
     }
 }
 
-/// The operating system's words for its own errors; of anything else only the kind.
+/// Returns the operating system's text for its own errors, and a general text for all others.
 fn io_reason(error: &io::Error) -> Cow<'static, str> {
     if error.raw_os_error().is_some() {
         return error.to_string().into();
     }
     let reason = match error.kind() {
         io::ErrorKind::UnexpectedEof => "the connection was closed early",
-        // An error of the resolver has neither a number nor a kind of its own.
+        // Recognise an error of the resolver by its text: it has no number and no kind.
         _ if error.to_string().starts_with("failed to lookup") => "the host name does not resolve",
         _ => "the connection failed",
     };
@@ -144,7 +144,7 @@ fn certificate_failure(error: &CertificateError) -> (Kind, &'static str) {
     use CertificateError as E;
 
     let reason = match error {
-        // An authority that was replaced by another of the same name shows only in the signature.
+        // Treat a bad signature alike: an authority may have been replaced by one of the same name.
         E::UnknownIssuer | E::BadSignature => return UNKNOWN_ISSUER,
         E::UnsupportedSignatureAlgorithmContext { .. }
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -154,7 +154,7 @@ fn certificate_failure(error: &CertificateError) -> (Kind, &'static str) {
         }
         E::Expired | E::ExpiredContext { .. } => "the certificate has expired",
         E::NotValidYet | E::NotValidYetContext { .. } => "the certificate is not valid yet",
-        // The text of this one lists the names that the peer does have.
+        // Do not use the text of this error, which lists the names of the peer.
         E::NotValidForName | E::NotValidForNameContext { .. } => {
             "the certificate is for another name"
         }
@@ -168,7 +168,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_resolver_does_not_resolve() {
+    fn only_an_error_of_the_resolver_is_reported_as_such() {
         let reason = |text| io_reason(&io::Error::other(text));
         assert_eq!(
             reason("failed to lookup address information: acme-canary"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_for_another_name_does_not_say_which() {
+    fn the_other_name_of_a_certificate_is_not_reported() {
         let error = CertificateError::NotValidForNameContext {
             expected: rustls::pki_types::ServerName::try_from("a")
                 .unwrap()

@@ -1,18 +1,19 @@
-//! Certificates and keys in PEM. The parser silently skips a certificate that does not start its own
-//! line. So lines are repaired first, and the certificates are counted afterwards.
+//! Reads certificates and keys in PEM. The parser silently skips a certificate that does not begin
+//! on a line of its own, so this module repairs the lines first and counts the certificates
+//! afterwards.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::tls::PrivateKey;
 
-/// Reads every certificate of a bundle, or fails: a lost authority would be noticed only when a
-/// connection fails.
+/// Reads every certificate of a bundle. Fails if one is lost, since that would otherwise be noticed
+/// only when a connection fails.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = repaired(pem);
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
     let certificates: Vec<_> = certificates.filter_map(Result::ok).collect();
     match pem.lines().filter(|line| is_beginning(line)).count() {
-        0 => Err("no certificate in it".to_owned()),
+        0 => Err("contains no certificate".to_owned()),
         all if all > certificates.len() => Err(format!(
             "not PEM: {} of {all} certificates could not be read",
             all - certificates.len()
@@ -21,7 +22,7 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
     }
 }
 
-/// Reads a private key that is not encrypted, for rustls and for ureq.
+/// Reads an unencrypted private key, in the forms that rustls and ureq need.
 pub(super) fn key(
     pem: &[u8],
 ) -> Result<(PrivateKeyDer<'static>, PrivateKey<'static>), &'static str> {
@@ -36,8 +37,8 @@ pub(super) fn key(
     }
 }
 
-/// Puts a line break between an end marker and a begin marker that were joined, trims blanks and byte
-/// order marks from each line, and renames OpenSSL's old label for a certificate.
+/// Puts a line break between an end marker and a begin marker that were joined, trims blanks and
+/// byte order marks from each line, and renames OpenSSL's old label for a certificate.
 fn repaired(pem: &[u8]) -> String {
     let text = String::from_utf8_lossy(pem)
         .replace("----------", "-----\n-----")
@@ -50,8 +51,8 @@ fn repaired(pem: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// Tells if a certificate begins on this line, even one that the parser would miss. Comments are
-/// ignored.
+/// Returns true if a certificate begins on this line, even if the parser would miss it. Ignores
+/// comments.
 fn is_beginning(line: &str) -> bool {
     line.contains("-BEGIN ") && line.contains("CERTIFICATE-") && !line.starts_with('#')
 }
@@ -64,7 +65,7 @@ mod tests {
         rcgen::generate_simple_self_signed(["a".to_owned()]).unwrap()
     }
 
-    /// Makes a bundle of two certificates, and reads it.
+    /// Makes a bundle of two certificates and reads it.
     fn read(join: impl Fn(&str, &str) -> String) -> Result<(), String> {
         let (one, other) = (make().cert, make().cert);
         let pem = join(one.pem().trim_end(), other.pem().trim_end());
@@ -106,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_and_labels_may_look_as_openssl_and_go_allow() {
+    fn lines_and_labels_that_openssl_and_go_accept_are_accepted() {
         type Change = fn(&str) -> String;
         let changes: [Change; 5] = [
             |pem| pem.replace('\n', "\r\n"),
@@ -164,18 +165,18 @@ mod tests {
         assert_eq!(error, "not PEM: 1 of 2 certificates could not be read");
         for nothing in ["", "x", "# -----BEGIN CERTIFICATE-----\n"] {
             let error = certificates(nothing.as_bytes()).unwrap_err();
-            assert_eq!(error, "no certificate in it");
+            assert_eq!(error, "contains no certificate");
         }
         let request =
             "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
         assert_eq!(
             certificates(request.as_bytes()).unwrap_err(),
-            "no certificate in it"
+            "contains no certificate"
         );
     }
 
     #[test]
-    fn a_key_is_read_also_after_its_certificate() {
+    fn a_key_may_follow_its_certificate() {
         let made = make();
         let (certificate, pem) = (made.cert.pem(), made.signing_key.serialize_pem());
         let joined = [certificate.trim_end(), &pem].concat();
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn an_encrypted_key_is_called_encrypted() {
+    fn an_encrypted_key_is_reported_as_such() {
         let headers = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
         for (label, headers) in [
             ("ENCRYPTED PRIVATE KEY", ""),

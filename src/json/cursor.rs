@@ -1,25 +1,24 @@
-//! A JSON document of any length, taken value by value out of a stream.
+//! Reads a JSON document of any length from a stream, value by value.
 //!
-//! `serde_json` does the parsing. It can hold a document as a whole, which is large, or read it
-//! from a stream byte by byte, which is slow. So a piece of the stream is kept in a buffer, and each
-//! value is parsed where it lies:
+//! `serde_json` does the parsing. It can parse a whole document in memory, which takes much memory,
+//! or read it from a stream byte by byte, which is slow. So the cursor keeps a piece of the stream
+//! in a buffer, and `serde_json` parses each value there:
 //!
 //! ```text
 //! buffer  {"kind":"Table","rows":[{"cells":["a","Rea
 //!                                            ^ cursor
 //! ```
 //!
-//! The value at the cursor is `"a"`: it is parsed, and the cursor moves behind it. At `"Rea` the
-//! parser reports that the input ended, so more of the stream is read behind it and the same value
-//! is parsed again. Objects and lists that a caller wants to walk through are entered with
-//! [`Cursor::object`] and [`Cursor::list`]; everything below is one value for `serde_json`.
+//! The value at the cursor is `"a"`: it is parsed, and the cursor moves past it. At `"Rea` the
+//! parser reports that the input ended, so the cursor appends more of the stream to the buffer and
+//! parses the same value again. A caller walks through an object or a list with [`Cursor::object`]
+//! or [`Cursor::list`]; `serde_json` parses each value inside as a whole.
 //!
-//! For 5,000 nodes as a Table, 1.1 MB, that takes 52 million instructions (`just profile`);
-//! `serde_json` reading from the stream took 164 million. Holding the Table as a whole would take
-//! its size in memory, 11 MB for 50,000 nodes.
+//! For 5,000 nodes as a Table, 1.1 MB, this takes 52 million instructions (`just profile`);
+//! `serde_json` reading from the stream took 164 million. The whole Table of 50,000 nodes would
+//! take 11 MB of memory.
 //!
-//! Not checked here: whether a key stands twice, which is for the caller to decide, and what is
-//! skipped, beyond being JSON.
+//! The caller has to detect duplicate keys. Skipped values are checked only for being valid JSON.
 
 use std::io::Read;
 
@@ -29,17 +28,17 @@ use serde_json::Deserializer;
 
 use super::JsonError;
 
-/// The largest TLS record. A larger buffer was not faster.
+/// The size of the largest TLS record. A larger buffer was not faster.
 const BUFFER: usize = 16 << 10;
 
-/// The longest value that is held. etcd refuses requests above 1.5 MiB, so no Kubernetes object is
-/// longer.
+/// The longest value that is read into memory. No Kubernetes object is longer, since etcd refuses
+/// requests above 1.5 MiB.
 const MAX_VALUE: usize = 2 << 20;
 
 /// A position in the stream.
 pub(crate) struct Cursor<R> {
     reader: R,
-    /// Read and not yet passed: from `position` on.
+    /// Bytes of the stream. Those before `position` have been used.
     buffer: Vec<u8>,
     position: usize,
     ended: bool,
@@ -55,7 +54,7 @@ impl<R: Read> Cursor<R> {
         }
     }
 
-    /// Walks through an object: `entry` gets each key, with the cursor at its value.
+    /// Walks through an object: calls `entry` with each key and with the cursor at its value.
     pub(crate) fn object<E: From<JsonError>>(
         &mut self,
         mut entry: impl FnMut(&mut Self, &str) -> Result<(), E>,
@@ -67,7 +66,7 @@ impl<R: Read> Cursor<R> {
         })
     }
 
-    /// Walks through a list: `element` gets the cursor at each element.
+    /// Walks through a list: calls `element` with the cursor at each element.
     pub(crate) fn list<E: From<JsonError>>(
         &mut self,
         element: impl FnMut(&mut Self) -> Result<(), E>,
@@ -75,7 +74,7 @@ impl<R: Read> Cursor<R> {
         self.between(b'[', b']', element)
     }
 
-    /// Parses the value at the cursor and moves behind it.
+    /// Parses the value at the cursor and moves past it.
     pub(crate) fn value<T: for<'b> Deserialize<'b>>(&mut self) -> Result<T, JsonError> {
         loop {
             let rest = &self.buffer[self.position..];
@@ -83,14 +82,14 @@ impl<R: Read> Cursor<R> {
             match T::deserialize(&mut json) {
                 Ok(value) => {
                     let length = json.into_iter::<IgnoredAny>().byte_offset();
-                    // A number at the end of the buffer may go on behind it.
+                    // A number at the end of the buffer may continue in the stream.
                     if length < rest.len() || self.ended {
                         self.position += length;
                         return Ok(value);
                     }
                 }
-                // At the end of what is held, the value goes on in the stream. A number that is cut
-                // there is not reported as an early end.
+                // An error at the end of the buffer means that the value continues in the stream.
+                // serde_json does not report a number that is cut there as an early end.
                 Err(error) => {
                     let is_cut = json.into_iter::<IgnoredAny>().byte_offset() == rest.len();
                     if self.ended || !(is_cut || error.is_eof()) {
@@ -102,12 +101,12 @@ impl<R: Read> Cursor<R> {
         }
     }
 
-    /// Passes over the value at the cursor.
+    /// Moves past the value at the cursor.
     pub(crate) fn skip(&mut self) -> Result<(), JsonError> {
         self.value::<IgnoredAny>().map(|_| ())
     }
 
-    /// Whether the value at the cursor is `null`; passes over it if so.
+    /// Returns true if the value at the cursor is `null`, and then moves past it.
     pub(crate) fn null(&mut self) -> Result<bool, JsonError> {
         if self.peek()? != Some(b'n') {
             return Ok(false);
@@ -115,12 +114,12 @@ impl<R: Read> Cursor<R> {
         self.value::<()>().map(|()| true)
     }
 
-    /// The end of the stream, which has to be here.
+    /// Checks that the stream ends here.
     pub(crate) fn end(&mut self) -> Result<(), JsonError> {
         match self.peek()? {
             None => Ok(()),
             Some(_) => Err(JsonError::Syntax(
-                "not JSON: it goes on behind its end".to_owned(),
+                "not JSON: text follows the end".to_owned(),
             )),
         }
     }
@@ -151,8 +150,8 @@ impl<R: Read> Cursor<R> {
                 Ok(())
             }
             None => Err(JsonError::Syntax("JSON that ends too early".to_owned())),
-            // Well-formed JSON of another shape begins with one of these where a list or an object
-            // was wanted.
+            // Report a value of another type than the expected list or object as such: it begins
+            // with one of these bytes.
             Some(b'{' | b'[' | b'"' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n')
                 if matches!(wanted, b'{' | b'[') =>
             {
@@ -165,7 +164,7 @@ impl<R: Read> Cursor<R> {
         }
     }
 
-    /// The next byte that is not white space.
+    /// Returns the next byte that is not white space.
     fn peek(&mut self) -> Result<Option<u8>, JsonError> {
         loop {
             let rest = &self.buffer[self.position..];
@@ -186,12 +185,12 @@ impl<R: Read> Cursor<R> {
         }
     }
 
-    /// Reads on behind what is left of the buffer, at least as much again: a value that comes in
-    /// small pieces is then not parsed again for each of them.
+    /// Reads more of the stream into the buffer, at least as much as is left in it. A value that
+    /// arrives in small pieces is then not parsed again after each piece.
     fn read_on(&mut self) -> Result<(), JsonError> {
         self.buffer.drain(..self.position);
         self.position = 0;
-        // What is left is a value that has begun, since everything before it was passed.
+        // The rest of the buffer is the beginning of one value.
         let held = self.buffer.len();
         if held >= MAX_VALUE {
             return Err(JsonError::Syntax("a value of more than 2 MiB".to_owned()));
@@ -207,9 +206,8 @@ impl<R: Read> Cursor<R> {
 mod tests {
     use super::*;
 
-    /// Wherever the buffer ends, a value is read as if it did not.
     #[test]
-    fn a_value_may_go_on_behind_the_buffer() {
+    fn a_value_may_continue_after_the_end_of_the_buffer() {
         let json = r#"{"a":[-12,1.5e-3,"\u00e9\ud83d\ude00",true,null],"b":-0.5}"#;
         for blanks in BUFFER - json.len()..=BUFFER {
             let text = format!("{}{json}", " ".repeat(blanks));
@@ -225,7 +223,7 @@ mod tests {
             });
             assert!(read.is_ok() && cursor.end().is_ok(), "{blanks}: {read:?}");
             assert_eq!(keys, "ab");
-            // As one value, too, and typed.
+            // Read the document again, as one value.
             let mut cursor = Cursor::new(text.as_bytes());
             assert!(cursor.value::<serde_json::Value>().is_ok() && cursor.end().is_ok());
         }

@@ -1,5 +1,5 @@
-//! A mapping, and nothing else. A struct's derived `Deserialize` also accepts a sequence, and would
-//! take a reply of `[[]]` for an object with a list in it.
+//! Deserializes a struct from a mapping only. A derived `Deserialize` also accepts a sequence, and
+//! would read the reply `[[]]` as an object that contains a list.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,13 +8,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{DeserializeOwned, Error, MapAccess, Unexpected, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A struct that is written as a mapping.
+/// A struct that is deserialized from a mapping only.
 #[derive(Debug)]
 pub(crate) struct Object<T>(pub T);
 
 impl<'de, T: DeserializeOwned> Deserialize<'de> for Object<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Not `deserialize_map`: YAML's error for a text would quote it.
+        // Avoid `deserialize_map`: for a string, the error from YAML would quote it.
         deserializer.deserialize_any(OnlyMap(PhantomData))
     }
 }

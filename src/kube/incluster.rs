@@ -1,4 +1,4 @@
-//! Access from within a pod: two variables and the mounted ServiceAccount.
+//! Finds the API server from inside a pod: by two variables and the mounted ServiceAccount.
 
 use std::fs;
 use std::net::Ipv6Addr;
@@ -10,14 +10,14 @@ use crate::config::env::Env;
 use crate::error::{Error, ErrorKind};
 use crate::http;
 
-/// Where the kubelet mounts it.
+/// The folder in which the kubelet mounts the ServiceAccount.
 pub const SERVICE_ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 pub(crate) const HOST: &str = "KUBERNETES_SERVICE_HOST";
 const PORT: &str = "KUBERNETES_SERVICE_PORT";
 
-/// Reads address, CA and token. The token is read once: the kubelet renews it, but no run lives
-/// long enough to need the next one.
+/// Reads address, CA and token. The token is read only once: the kubelet renews it, but a run ends
+/// before the token expires.
 pub(crate) fn access(env: &Env, service_account: &Path) -> Result<Access, Error> {
     let server = server(env)?;
     let file = service_account.join("ca.crt");
@@ -33,8 +33,8 @@ pub(crate) fn access(env: &Env, service_account: &Path) -> Result<Access, Error>
     })
 }
 
-/// The namespace of the pod, for commands that are shown; where it is not known, the one that the
-/// manifest names.
+/// Returns the namespace of the pod, for the commands that are shown. If it is unknown, returns
+/// that of the manifest.
 pub(crate) fn namespace(service_account: &Path) -> String {
     let text = fs::read_to_string(service_account.join("namespace")).unwrap_or_default();
     let is_label = |text: &str| {
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_address_is_made_of_two_variables() {
+    fn two_variables_give_the_address() {
         for (host, port, expected) in [
             ("10.43.0.1", "443", "https://10.43.0.1:443"),
             ("10.43.0.1", "", "https://10.43.0.1:443"),
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn outside_of_a_pod_the_three_ways_in_are_named() {
+    fn the_error_outside_a_pod_names_all_three_ways_to_read_a_cluster() {
         let error = at(&[]).unwrap_err();
         for way in ["in a pod", "--kubeconfig", "--recorded"] {
             assert!(error.contains(way), "{error}");
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_namespace_is_that_of_the_pod_or_else_kube_system() {
+    fn the_namespace_is_that_of_the_pod_or_kube_system_by_default() {
         let folder = std::env::temp_dir().join(format!("namespace-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         for (text, expected) in [

@@ -1,5 +1,5 @@
-//! The responder as it is installed in a cluster: its CronJob and two `ConfigMap`s, read from outside
-//! with the caller's own rights, and the environment and file that a pod would get out of them.
+//! Reads the installation of the responder in a cluster from outside: its CronJob and two
+//! `ConfigMap`s. Derives the environment and the file that a pod of the CronJob would get.
 
 use std::collections::BTreeMap;
 
@@ -20,33 +20,34 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 /// The name of the CronJob, and of the ConfigMap with its configuration file.
 pub(crate) const NAME: &str = "rke2-metrics-responder";
 
-/// The name of the ConfigMap, and of the Secret, that belong to the admin.
+/// The name of the ConfigMap and of the Secret that the admin may create.
 const OVERRIDE: &str = "rke2-metrics-responder-override";
 
-/// What a pod of the CronJob would get, and what the CronJob says of its runs.
+/// The settings that a pod of the CronJob would get, and the status of the CronJob.
 #[derive(Debug)]
 pub(crate) struct Installation {
-    /// When the CronJob was made.
+    /// The creation time of the CronJob.
     pub(crate) created: Option<Timestamp>,
-    /// Whether the CronJob is suspended.
+    /// True if the CronJob is suspended.
     pub(crate) is_suspended: bool,
-    /// The moments of the last run and of the last one that succeeded.
+    /// The times of the last run and of the last successful run.
     pub(crate) status: CronJobStatus,
-    /// The tag of the image, if the reference has one.
+    /// The tag of the image, if its reference has one.
     pub(crate) tag: Option<String>,
-    /// The text of the configuration file; `None` if there is no ConfigMap, or no right to read it.
+    /// The text of the configuration file; `None` if there is no ConfigMap or reading it is
+    /// forbidden.
     pub(crate) file: Option<String>,
     /// The variables, each with its value and the object that sets it.
     pub(crate) variables: BTreeMap<String, (String, String)>,
     /// The sources of settings that were not read, each with the reason.
     pub(crate) unread: Vec<String>,
-    /// Whether nothing unread turns reporting off, Secrets aside.
+    /// True if no source that was not read can turn reporting off, except for Secrets.
     pub(crate) is_certain: bool,
 }
 
 impl Installation {
-    /// Reads the objects, but never a Secret; `None` without a CronJob. A ConfigMap that the caller
-    /// may not read is noted in `unread`.
+    /// Reads the objects, but never a Secret. Returns `None` if there is no CronJob. Lists a
+    /// ConfigMap that the caller may not read in `unread`.
     pub(crate) fn read(api: &Api) -> Result<Option<Self>, Error> {
         let Some(cron_job) = api.optional::<CronJob>(&cron_job_path(NAMESPACE), Form::Json)? else {
             return Ok(None);
@@ -78,19 +79,19 @@ impl Installation {
         }))
     }
 
-    /// Whether a pod cannot start for want of the ConfigMap that it mounts.
+    /// Returns true if no pod can start because the ConfigMap that it mounts is missing.
     pub(crate) fn lacks_file(&self) -> bool {
         let place = format!("configmap/{NAME}:");
         self.file.is_none() && !self.unread.iter().any(|unread| unread.starts_with(&place))
     }
 
-    /// The file that a pod would find.
+    /// Returns the file that a pod would read.
     pub(crate) fn file(&self) -> File {
         let text = self.file.as_deref().unwrap_or_default();
         File::of(&format!("configmap/{NAME}"), text.as_bytes())
     }
 
-    /// The environment that a pod would get.
+    /// Returns the environment that a pod would get.
     pub(crate) fn env(&self) -> Env {
         let pairs = self.variables.iter();
         Env::Of(
@@ -100,7 +101,7 @@ impl Installation {
         )
     }
 
-    /// Puts the object that sets a variable before a text that begins with the variable's name.
+    /// If a text begins with the name of a variable, puts the object that sets it in front.
     pub(crate) fn with_object(&self, text: &str) -> String {
         let name = text.split(':').next().unwrap_or_default();
         match self.variables.get(name) {
@@ -110,7 +111,7 @@ impl Installation {
     }
 }
 
-/// The path of the CronJob in the API.
+/// Returns the path of the CronJob in the API.
 pub(super) fn cron_job_path(namespace: &str) -> String {
     format!("/apis/batch/v1/namespaces/{namespace}/cronjobs/{NAME}")
 }
@@ -142,7 +143,7 @@ pub(crate) struct CronJobStatus {
     pub(crate) last_successful_time: Option<Timestamp>,
 }
 
-/// An object of which only `spec` matters.
+/// An object of which only `spec` is read.
 #[derive(Deserialize)]
 struct Spec<T> {
     spec: T,
@@ -200,14 +201,14 @@ impl Container {
         name.split_once(':').map(|(_, tag)| tag.to_owned())
     }
 
-    /// Whether an opt-out is set by a reference to another object.
+    /// Returns true if the value of an opt-out variable is in another object.
     fn refers_to_opt_out(&self) -> bool {
         let mut variables = self.env.iter().flatten();
         variables.any(|variable| variable.value_from.is_some() && is_opt_out(&variable.name))
     }
 
-    /// Sets the variables in Kubernetes' order: the sources one after the other, then `env`. The
-    /// last value of a name counts.
+    /// Collects the variables in the order of Kubernetes: `envFrom`, then `env`. The last value of
+    /// a variable counts.
     fn variables(
         self,
         overrides: &BTreeMap<String, String>,
@@ -226,7 +227,9 @@ impl Container {
                     };
                     variables.extend(overrides.iter().map(set));
                 }
-                (Some(Named { name }), _) => unread.push(format!("configmap/{name}: not ours")),
+                (Some(Named { name }), _) => {
+                    unread.push(format!("configmap/{name}: this command does not read it"));
+                }
                 (_, Some(Named { name })) => {
                     unread.push(format!("secret/{name}: this command reads no Secret"));
                 }

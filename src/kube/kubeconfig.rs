@@ -1,8 +1,8 @@
-//! Access from outside a cluster: a context of a kubeconfig.
+//! Finds the API server from outside a cluster, by a context of a kubeconfig.
 //!
-//! Reads the file as client-go does, and ignores entries that are not used. A key that this client
-//! does not support is refused by name, never skipped: somebody configured that proxy or plugin for
-//! a reason.
+//! Reads the file as client-go does, and ignores entries that are not used. An unsupported key is
+//! an error that names it, and is never ignored: somebody configured that proxy or plugin for a
+//! reason.
 
 mod keys;
 
@@ -18,22 +18,24 @@ use crate::config::file::read;
 use crate::{http, yaml};
 use keys::{Keys, NO_KEYS, Node};
 
-/// Kubeconfigs of hundreds of clusters are smaller, and so is every file that they name.
+/// The largest kubeconfig, and the largest file that it names. Those of hundreds of clusters are
+/// smaller.
 const MAX_FILE: u64 = 1 << 20;
 
 const INSECURE: &str = "insecure-skip-tls-verify";
 
-/// Keys of a cluster and of a user that are refused.
+/// The keys of a cluster and of a user that are not supported.
 const UNSUPPORTED: &str = "insecure-skip-tls-verify tls-server-name proxy-url \
      exec auth-provider username password as as-uid as-groups as-user-extra";
 
-/// Reads the file, and the files that it names. `context` overrides its current context.
+/// Reads the file, and the files that it names. `context` overrides the current context of the
+/// file.
 pub(crate) fn access(file: &Path, context: Option<&str>) -> Result<Access, String> {
     let text = read(file, MAX_FILE).map_err(|e| e.to_string())?;
     from_text(&text, file.parent().unwrap_or(Path::new("")), context)
 }
 
-/// Does the same for the text of a kubeconfig. Relative paths in it are relative to `folder`.
+/// Reads the text of a kubeconfig. Relative paths in it are relative to `folder`.
 pub fn from_text(text: &[u8], folder: &Path, context: Option<&str>) -> Result<Access, String> {
     let root = parse(text)?;
     let (cluster, user) = root.chosen(context)?;
@@ -71,16 +73,16 @@ impl Keys {
         };
         let context = self
             .entry("contexts", "context", &name)?
-            .ok_or_else(|| format!("{key}: there is no context of that name"))?;
+            .ok_or_else(|| format!("{key}: there is no context with that name"))?;
         let cluster = context.text("cluster")?.unwrap_or_default();
         let cluster = self
             .entry("clusters", "cluster", &cluster)?
-            .ok_or("contexts: there is no cluster of the name that the context gives")?;
+            .ok_or("contexts: there is no cluster with the name that the context gives")?;
         let user = match context.text("user")? {
             None => &NO_KEYS,
             Some(name) => self
                 .entry("users", "user", &name)?
-                .ok_or("contexts: there is no user of the name that the context gives")?,
+                .ok_or("contexts: there is no user with the name that the context gives")?,
         };
         Ok((cluster, user))
     }
@@ -100,7 +102,8 @@ impl Keys {
         ))
     }
 
-    /// Tells if a key that is not supported is in use. client-go rejects an empty plugin, so it counts.
+    /// Returns true if an unsupported key is in use. An empty plugin counts, since client-go
+    /// rejects it.
     fn is_set(&self, key: &str) -> bool {
         match (key, self.get(key)) {
             (_, None) => false,
@@ -115,7 +118,7 @@ impl Keys {
         }
     }
 
-    /// Falls back to the public roots without a CA, as kubectl falls back to those of its system.
+    /// Reads the CA. Without one, uses the public roots, as kubectl uses those of its system.
     fn roots(&self, folder: &Path) -> Result<RootCerts, String> {
         match self.pem("certificate-authority", folder)? {
             Some(pem) => http::roots(&pem).map_err(|e| format!("certificate-authority: {e}")),
@@ -133,7 +136,7 @@ impl Keys {
         }
     }
 
-    /// Prefers the token file, unless it cannot be read and there is a token, as client-go does.
+    /// Reads the token from its file or, if that cannot be read, from `token`, as client-go does.
     fn token(&self, folder: &Path) -> Result<Option<Token>, String> {
         let mut token = self.text("token")?;
         if let Some(file) = self.text("tokenFile")? {
@@ -149,7 +152,7 @@ impl Keys {
         token.map_err(|e| format!("token: {e}"))
     }
 
-    /// Reads PEM that is embedded or in a file. Prefers the embedded one, as client-go does.
+    /// Reads PEM that is embedded or in a file. Prefers the embedded text, as client-go does.
     fn pem(&self, key: &str, folder: &Path) -> Result<Option<Vec<u8>>, String> {
         let data = format!("{key}-data");
         if let Some(base64) = self.text(&data)? {
@@ -162,7 +165,8 @@ impl Keys {
     }
 }
 
-/// Http is for `kubectl proxy`, which listens on loopback and does the authentication itself.
+/// Checks the URL of the server. Allows http on loopback, for `kubectl proxy`, which authenticates
+/// itself.
 fn server(text: &str) -> Result<String, String> {
     let expected = "server: not an https URL (http is only for loopback)";
     let uri: ureq::http::Uri = text.parse().map_err(|_| expected)?;
@@ -179,8 +183,8 @@ fn server(text: &str) -> Result<String, String> {
     }
 }
 
-/// Decodes base64, with the parser of PEM, which is linked already: PEM is base64 between two
-/// lines, whatever the bytes are.
+/// Decodes base64 with the PEM parser, which the program contains anyway: PEM is base64 between two
+/// lines, for any bytes.
 fn decode(base64: &str) -> Option<Vec<u8>> {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
     let decoded = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
@@ -213,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_value_is_none() {
+    fn an_empty_value_counts_as_unset() {
         let user = "token: '', tokenFile: '', username: '', password: '', as: '', as-groups: null";
         let cluster = "server: 'https://a', proxy-url: '', insecure-skip-tls-verify: false";
         let access = open(&kubeconfig(cluster, user)).unwrap();
@@ -221,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_refused_by_name() {
+    fn an_unsupported_or_wrong_key_is_refused_by_name() {
         for (cluster, user, key) in [
             (
                 "insecure-skip-tls-verify: true",
@@ -339,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_gives_the_place_and_quotes_nothing() {
+    fn an_error_names_the_place_and_quotes_nothing() {
         let named = kubeconfig("server: 'https://a'", "token: acme-canary");
         for text in [
             format!("{named}users: []\n"),
@@ -407,7 +411,7 @@ mod tests {
         assert!(error.starts_with("not a kubeconfig at line 1, "), "{error}");
     }
 
-    /// kubectl reads most of these, and refuses the others for an entry that is not used.
+    /// kubectl also reads most of these; it refuses the others although the entry is not used.
     #[test]
     fn an_entry_that_is_not_used_may_be_anything() {
         let good = kubeconfig("server: 'https://a'", "token: t");
@@ -465,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_null_is_a_key_that_is_not_set() {
+    fn a_null_counts_as_unset() {
         let nulls = "certificate-authority: null, certificate-authority-data: ~, \
                      insecure-skip-tls-verify: null, tls-server-name: , proxy-url: null";
         let cluster = format!("server: 'https://a', {nulls}");
@@ -487,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_clearly_false_is_insecure() {
+    fn any_value_that_is_not_clearly_false_is_insecure() {
         let open = |word: &str| {
             let cluster = format!("server: 'https://a', insecure-skip-tls-verify: {word}");
             super::from_text(kubeconfig(&cluster, "").as_bytes(), Path::new(""), None)
@@ -526,7 +530,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_yaml_reads_as_something_else_are_texts() {
+    fn names_that_look_like_numbers_or_booleans_are_strings() {
         for name in ["5", "true", "yes", "2024-01-01", "007", "null-1"] {
             let text = kubeconfig("server: 'https://a'", "token: 12345")
                 .replace("here", name)
@@ -551,7 +555,7 @@ mod tests {
             (format!("<<: [{{x: y}}, {{{a}}}]"), "", "https://a"),
             (format!("<<: [{{{a}}}, {{{b}}}]"), "", "https://a"),
             (format!("<<: {{<<: {{{a}}}}}"), "", "https://a"),
-            // As kubectl does it: the later one.
+            // The later key wins, as in kubectl.
             (format!("<<: {{{b}}}, {a}"), "", "https://a"),
             (format!("{b}, <<: {{{a}}}"), "", "https://a"),
             (format!("{a}, <<: []"), "", "https://a"),
@@ -572,7 +576,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_supported_is_also_refused_where_it_is_merged() {
+    fn an_unsupported_key_is_also_refused_in_a_merged_mapping() {
         let anchors =
             "base: &base {proxy-url: 'http://127.0.0.1:2'}\nmiddle: &middle {<<: *base}\n";
         for merged in [
@@ -601,7 +605,7 @@ mod tests {
                 .unwrap()
                 .starts_with("exec: not supported here; ")
         );
-        // A whole entry, and the lists.
+        // Merge a whole entry, and the lists.
         let good = kubeconfig("server: 'https://a'", "token: t");
         let entry = good.replace(
             "{name: u, user: {token: t}}",
@@ -613,7 +617,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_names_a_remedy() {
+    fn the_error_for_an_unsupported_key_names_a_remedy() {
         for (cluster, user) in [
             ("proxy-url: 'http://p'", ""),
             ("tls-server-name: x", ""),
@@ -648,12 +652,12 @@ mod tests {
         }
         for unknown in ["acme-canary", "", "Here"] {
             let error = open(&text, unknown).err().unwrap();
-            assert_eq!(error, "--context: there is no context of that name");
+            assert_eq!(error, "--context: there is no context with that name");
         }
     }
 
     #[test]
-    fn a_file_that_is_no_kubeconfig_is_an_error() {
+    fn a_file_that_is_not_a_kubeconfig_is_an_error() {
         let error = access(Path::new("LICENSE"), None).err().unwrap();
         assert!(error.starts_with("not a kubeconfig"), "{error}");
         let error = access(Path::new("nowhere"), None).err().unwrap();
@@ -675,7 +679,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_decoded_whole() {
+    fn base64_of_any_length_is_decoded() {
         assert_eq!(decode("QUJDRA==").as_deref(), Some(&b"ABCD"[..]));
         assert_eq!(decode(&"QUJD".repeat(5000)).map(|d| d.len()), Some(15_000));
         assert_eq!(decode("QUJD\n  RA==\n").as_deref(), Some(&b"ABCD"[..]));

@@ -1,8 +1,8 @@
-//! The node list, read node by node as it streams in: memory does not grow with the cluster.
+//! Reads the node list from a stream, node by node, so that memory does not grow with the cluster.
 //!
-//! Two forms give the same nodes. A `Table` is what `kubectl get nodes -o wide` shows, a fiftieth
-//! of the bytes; its columns are found by name. A typed `NodeList` may come instead, and is
-//! requested where a Table lacks a column.
+//! Two forms give the same nodes. A `Table` has the columns that `kubectl get nodes -o wide` shows,
+//! and a fiftieth of the bytes; the columns are found by name. A server may answer with a typed
+//! `NodeList` instead, and the program requests one if a Table lacks a column.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,30 +15,30 @@ use crate::json::JsonError;
 use crate::json::cursor::Cursor;
 use crate::json::object::Object;
 
-/// What is read of one node, in either form.
+/// The facts of one node, from either form.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Node {
-    /// The roles that make it a server.
+    /// The roles that make the node a server.
     pub server_roles: ServerRoles,
     /// `status.nodeInfo.osImage`: free text.
     pub os_image: String,
 }
 
-/// The roles of nodes that run `rke2 server` or `k3s server`: one that has only etcd runs it too,
-/// and `master` is the former name of `control-plane`.
+/// The roles of nodes that run `rke2 server` or `k3s server`. A node with only `etcd` runs it too;
+/// `master` is the former name of `control-plane`.
 const SERVER_ROLES: [&str; 3] = ["control-plane", "etcd", "master"];
 
-/// A subset of [`SERVER_ROLES`]: *present* is what counts, whatever the value of the label.
+/// A subset of [`SERVER_ROLES`]. A label counts if it is present, with any value.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct ServerRoles([bool; SERVER_ROLES.len()]);
 
 impl ServerRoles {
-    /// Whether the node runs the server of RKE2 or K3s.
+    /// Returns true if the node runs the server of RKE2 or K3s.
     pub fn any(self) -> bool {
         self.0.contains(&true)
     }
 
-    /// Their names.
+    /// Returns the names of the roles.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let roles = SERVER_ROLES.into_iter().zip(self.0);
         roles.filter(|(_, present)| *present).map(|(name, _)| name)
@@ -50,7 +50,7 @@ impl ServerRoles {
         }
     }
 
-    /// A cell of the column `Roles`, such as `control-plane,etcd` or `<none>`.
+    /// Parses a cell of the column `Roles`, such as `control-plane,etcd` or `<none>`.
     fn of_cell(cell: &str) -> Self {
         let mut roles = Self::default();
         cell.split(',').for_each(|role| roles.add(role));
@@ -58,12 +58,12 @@ impl ServerRoles {
     }
 }
 
-/// Why a node list could not be read.
+/// The reason why a node list could not be read.
 #[derive(Debug)]
 pub(crate) enum ListError {
-    /// A Table without a column, or with a row that does not fit: the typed list may still do.
+    /// A Table lacks a column, or has an unexpected row. The typed list may still be readable.
     Columns,
-    /// Neither form.
+    /// The JSON is neither form.
     Json(JsonError),
 }
 
@@ -90,13 +90,13 @@ enum ListKind {
     Table,
 }
 
-/// What has been seen of a list besides its nodes.
+/// The parts of a list, other than its nodes, that have been read so far.
 #[derive(Default)]
 struct List {
     kind: Option<ListKind>,
     metadata: Option<ListMeta>,
     columns: Option<Result<Columns, ListError>>,
-    /// The form that its nodes came in.
+    /// The form in which the nodes were listed.
     nodes: Option<ListKind>,
 }
 
@@ -135,7 +135,7 @@ impl List {
             }
             "rows" => {
                 once(&mut self.nodes, ListKind::Table)?;
-                // The API server writes the columns first. Rows before them cannot be read.
+                // Require the columns first, as the API server writes them, to understand the rows.
                 let Some(Ok(columns)) = self.columns else {
                     return Err(ListError::Columns);
                 };
@@ -156,8 +156,8 @@ impl List {
         }
     }
 
-    /// Whether it was a whole list of a known kind. One that goes on elsewhere would be counted
-    /// short; the API server cuts a list only on request.
+    /// Checks that this is a complete list of a known kind. Refuses one page of a longer list,
+    /// which the API server sends only on request, since counting it would give too few nodes.
     fn check(self) -> Result<(), ListError> {
         let continued = self.metadata.and_then(|metadata| metadata.r#continue);
         let whole = continued.is_none_or(|token| token.is_empty());
@@ -179,7 +179,8 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), ListError> {
     }
 }
 
-/// Go writes a list that was never made as `null`.
+/// Walks through a list. It may be `null`, since Go writes an empty list so if it was never
+/// allocated.
 fn each<R: Read>(
     json: &mut Cursor<R>,
     element: impl FnMut(&mut Cursor<R>) -> Result<(), ListError>,
@@ -197,7 +198,7 @@ fn unexpected() -> ListError {
     ))
 }
 
-/// Where in a row the two cells are.
+/// The positions of the two cells in a row.
 #[derive(Clone, Copy)]
 struct Columns {
     roles: usize,
@@ -236,7 +237,7 @@ impl Columns {
                 Ok(())
             })
         });
-        // A cell of another type may be right in the typed list; broken JSON is wrong in any form.
+        // Try the typed list after a cell of another type, but not after broken JSON.
         match (read, roles, os_image) {
             (Ok(()), Some(server_roles), Some(os_image)) => Ok(Node {
                 server_roles,
@@ -284,11 +285,11 @@ impl From<Item> for Node {
     }
 }
 
-/// The server roles among the labels of a node, by the rule of the API server's own column `Roles`:
+/// The server roles among the labels of a node. As in the API server's column `Roles`, a role is
 /// the end of `node-role.kubernetes.io/ROLE`, or the value of the older `kubernetes.io/role`.
 struct Labels(ServerRoles);
 
-/// A string that is copied only where it has escapes.
+/// A string that is borrowed unless it contains escapes.
 #[derive(Deserialize)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
@@ -340,7 +341,7 @@ mod tests {
     }
 
     #[test]
-    fn any_of_three_roles_makes_a_server_whatever_the_value() {
+    fn each_of_three_roles_makes_a_server_with_any_value() {
         for (labels, cell, roles) in [
             (
                 r#"{"node-role.kubernetes.io/control-plane":""}"#,
@@ -378,7 +379,7 @@ mod tests {
                 &[],
             ),
             (r#"{"kubernetes.io/role":"master"}"#, "master", &["master"]),
-            // Twice is no more than once.
+            // A repeated role counts once.
             (
                 r#"{"kubernetes.io/role":"master","node-role.kubernetes.io/master":""}"#,
                 "master,master",
@@ -419,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_are_a_mapping() {
+    fn labels_must_be_a_mapping() {
         let error = serde_json::from_str::<Labels>("[]").err().unwrap();
         assert!(error.to_string().contains("expected labels"), "{error}");
     }
@@ -450,14 +451,14 @@ mod tests {
     }
 
     #[test]
-    fn no_nodes_are_none_in_every_notation() {
+    fn an_empty_or_null_list_has_no_nodes() {
         for json in [table("[]"), table("null"), list("[]"), list("null")] {
             assert_eq!(nodes(&json).unwrap(), []);
         }
     }
 
     #[test]
-    fn a_table_without_what_is_needed_says_so() {
+    fn a_table_without_the_needed_columns_or_cells_is_reported_as_such() {
         for json in [
             r#"{"kind":"Table","columnDefinitions":[{"name":"Roles"}],"rows":[]}"#,
             r#"{"kind":"Table","columnDefinitions":null,"rows":[]}"#,
@@ -478,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_node_list_is_an_error() {
+    fn json_that_is_not_a_node_list_is_an_error() {
         for json in [
             "",
             "{}",
@@ -518,7 +519,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_of_a_list_is_an_error() {
+    fn a_list_that_is_cut_anywhere_is_an_error() {
         let whole = [
             table(r#"[{"cells":["n","etcd","Ubuntu"],"object":null}]"#),
             list(

@@ -1,11 +1,12 @@
-//! A folder laid out like an API server: `GET /a/b/c` is `a/b/c.json`, and `a/b/c.table.json` is
-//! the same list as a Table.
+//! Reads a folder laid out like an API server: the answer to `GET /a/b/c` is in `a/b/c.json`, and
+//! the same list as a Table in `a/b/c.table.json`.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-/// Opens the answer to a GET, a Table first where one is accepted; `None` where there is none.
+/// Opens the answer to a GET, and prefers a Table if `table` is true. Returns `None` if there is no
+/// file.
 pub(super) fn open(folder: &Path, path: &str, table: bool) -> io::Result<Option<File>> {
     let resource = path.split('?').next().unwrap_or_default();
     let file = |suffix: &str| {
@@ -27,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_not_there_is_missing() {
+    fn only_a_file_that_does_not_exist_is_missing() {
         for table in [false, true] {
             let found = |folder| open(Path::new(folder), "/version?a=b", table);
             assert!(found("testdata/clusters/rke2-canal-ha").unwrap().is_some());

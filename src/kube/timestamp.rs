@@ -1,4 +1,4 @@
-//! A moment as Kubernetes writes it, such as `2026-11-22T20:17:08Z`.
+//! Parses timestamps as Kubernetes writes them, such as `2026-11-22T20:17:08Z`.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -10,18 +10,18 @@ use serde::Deserialize;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// The clock of this machine.
+    /// Reads the clock of this machine.
     pub fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         Self(since.unwrap_or_default().as_secs())
     }
 
-    /// The time from this moment to `later`; zero if it is not later.
+    /// Returns the time from this moment to `later`, or zero if `later` is not later.
     pub(crate) fn until(self, later: Self) -> Duration {
         Duration::from_secs(later.0.saturating_sub(self.0))
     }
 
-    /// The moment `duration` after this one.
+    /// Returns the moment that is `duration` later.
     #[must_use]
     pub fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
@@ -52,7 +52,7 @@ impl Timestamp {
         if year < 1970 || !exists {
             return None;
         }
-        // Count years from March on: the leap day is then the last of its year.
+        // Let years begin in March, so that the leap day is the last day of its year.
         let (year, month) = (year - u64::from(month <= 2), (month + 9) % 12);
         let leap_days = year / 4 - year / 100 + year / 400;
         let days = 365 * year + leap_days + (153 * month + 2) / 5 + day - 1 - MARCH_0_TO_1970;
@@ -69,7 +69,7 @@ impl TryFrom<String> for Timestamp {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        Self::parse(&text).ok_or("not a time of Kubernetes")
+        Self::parse(&text).ok_or("not a Kubernetes timestamp")
     }
 }
 
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_time_of_kubernetes_is_understood() {
+    fn a_timestamp_of_kubernetes_is_parsed() {
         for (text, seconds) in [
             ("1970-01-01T00:00:00Z", 0),
             ("2026-11-22T20:17:08Z", 1_795_378_628),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_refused() {
+    fn any_other_text_is_refused() {
         for text in [
             "",
             "acme-canary",
@@ -122,8 +122,8 @@ mod tests {
     }
 
     #[test]
-    fn every_second_day_follows_the_one_before() {
-        // Two days before 2000-02-29, three months later, and the turn of a year.
+    fn consecutive_days_are_one_day_apart() {
+        // Across the end of February in a leap year and in another year, and across a year's end.
         for days in [
             ["2000-02-28", "2000-02-29", "2000-03-01"],
             ["2023-02-27", "2023-02-28", "2023-03-01"],
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_of_time_is_never_negative() {
+    fn a_duration_is_never_negative() {
         let (early, late) = (Timestamp(100), Timestamp(160));
         assert_eq!(early.until(late), Duration::from_secs(60));
         assert_eq!(late.until(early), Duration::ZERO);

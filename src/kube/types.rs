@@ -1,4 +1,4 @@
-//! The JSON of the API that is read, and no more. Unknown fields are skipped unread.
+//! Defines the JSON objects of the API, with only those fields that the program reads.
 
 use serde::de::{Error as _, IgnoredAny};
 use serde::{Deserialize, Deserializer};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::timestamp::Timestamp;
 
-/// `GET /version`.
+/// The answer to `GET /version`.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Version {
@@ -19,12 +19,12 @@ pub(crate) struct Version {
 pub struct GitVersion(String);
 
 impl GitVersion {
-    /// As the API server gives it: `v1.36.2+rke2r1`.
+    /// Returns the version as the API server gives it: `v1.36.2+rke2r1`.
     pub fn full(&self) -> &str {
         &self.0
     }
 
-    /// The part up to the `+`, where RKE2 and K3s write their own release: `v1.36.2`.
+    /// Returns the part before the `+`, after which RKE2 and K3s write their release: `v1.36.2`.
     pub fn kubernetes(&self) -> &str {
         self.0.split('+').next().unwrap_or_default()
     }
@@ -33,9 +33,9 @@ impl GitVersion {
 impl TryFrom<String> for GitVersion {
     type Error = &'static str;
 
-    /// Takes a semantic version with the leading `v`, and the placeholders that Kubernetes' own
-    /// unreleased builds carry (`v0.0.0-master+$Format:%H$`), up to 64 characters. What stands behind
-    /// the numbers is up to whoever built the distribution.
+    /// Accepts a semantic version with a leading `v`, of up to 64 characters. Unreleased builds of
+    /// Kubernetes contain placeholders (`v0.0.0-master+$Format:%H$`). The builder of a distribution
+    /// chooses the text after the numbers.
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let core = text.split(['-', '+']).next().unwrap_or_default();
         let numbers = core.strip_prefix('v').unwrap_or_default().split('.');
@@ -53,7 +53,7 @@ impl TryFrom<String> for GitVersion {
     }
 }
 
-/// A namespace, of which only the metadata matters.
+/// A namespace, of which only the metadata is read.
 #[derive(Debug, Deserialize)]
 pub struct Namespace {
     /// `metadata`
@@ -64,14 +64,14 @@ pub struct Namespace {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct NamespaceMeta {
-    /// Made at random when the namespace was.
+    /// A random UUID, made together with the namespace.
     #[serde(deserialize_with = "uid")]
     pub uid: Uuid,
-    /// When the namespace was made: for `kube-system`, when the cluster was.
+    /// The creation time of the namespace; for `kube-system`, that of the cluster.
     pub creation_timestamp: Option<Timestamp>,
 }
 
-/// An object of which only the age matters: `PartialObjectMetadata` or all of it.
+/// An object of which only the age is read: `PartialObjectMetadata` or the whole object.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Object {
     pub(crate) metadata: Created,
@@ -84,11 +84,11 @@ pub(crate) struct Created {
     pub(crate) creation_timestamp: Option<Timestamp>,
 }
 
-/// A DaemonSet of which only the presence matters: `PartialObjectMetadata` or, in a recording, all
-/// of it.
+/// A DaemonSet, of which only the existence matters: `PartialObjectMetadata` or, in a recording,
+/// the whole object.
 #[derive(Debug, Deserialize)]
 pub(crate) struct DaemonSet {
-    /// Tells an answer of Kubernetes from another one.
+    /// Distinguishes an answer of Kubernetes from any other JSON.
     #[serde(rename = "kind")]
     _kind: DaemonSetKind,
 }
@@ -99,8 +99,8 @@ enum DaemonSetKind {
     PartialObjectMetadata,
 }
 
-/// The metadata of nodes, of which only one annotation matters: `PartialObjectMetadataList` or, in
-/// a recording, the `NodeList`.
+/// The metadata of nodes, of which only one annotation is read: `PartialObjectMetadataList` or, in
+/// a recording, `NodeList`.
 #[derive(Debug, Deserialize)]
 pub(crate) struct NodeMetadataList {
     #[serde(rename = "kind")]
@@ -115,7 +115,7 @@ enum NodeMetadataKind {
 }
 
 impl NodeMetadataList {
-    /// Whether flanneld runs on any of these nodes.
+    /// Returns true if flanneld runs on any of these nodes.
     pub(crate) fn shows_flannel(&self) -> bool {
         let nodes = self.items.iter().flatten();
         let mut annotations = nodes.filter_map(|node| node.metadata.annotations.as_ref());
@@ -135,13 +135,13 @@ struct Annotated {
 
 #[derive(Debug, Deserialize)]
 struct Annotations {
-    /// flanneld writes it on every node. K3s runs flanneld inside its own process, without a
-    /// DaemonSet.
+    /// An annotation that flanneld writes on every node, also if K3s runs flanneld inside its own
+    /// process, without a DaemonSet.
     #[serde(rename = "flannel.alpha.coreos.com/backend-type")]
     flannel: Option<IgnoredAny>,
 }
 
-/// A UID in the form that Kubernetes writes: 36 characters, hyphenated.
+/// Deserializes a UID in the form that Kubernetes writes: 36 characters, hyphenated.
 fn uid<'de, D: Deserializer<'de>>(json: D) -> Result<Uuid, D::Error> {
     let text = String::deserialize(json)?;
     let uuid = Uuid::try_parse(&text).ok().filter(|_| text.len() == 36);
@@ -154,7 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_git_version_is_kept_whole_and_cut_at_the_plus() {
+    fn a_git_version_is_available_whole_and_up_to_the_plus() {
         for (full, kubernetes) in [
             ("v1.36.2+rke2r1", "v1.36.2"),
             ("v1.35.4+k3s1", "v1.35.4"),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_version_is_refused() {
+    fn text_that_is_not_a_version_is_refused() {
         let long = format!("v1.2.3-{}", "x".repeat(64));
         for text in [
             "",

@@ -1,21 +1,21 @@
-//! The first day: how long a cluster, or an installation in it, has existed, and when it reports.
+//! Computes when a young cluster, or a new installation, begins to report.
 
 use std::time::Duration;
 
 use crate::kube::timestamp::Timestamp;
 
-/// When cluster and installation were made, as far as known. None of this leaves the cluster.
+/// The times at which the cluster and the installation were made, if known. They are never sent.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Age {
     /// `creationTimestamp` of the namespace kube-system.
     pub cluster: Option<Timestamp>,
-    /// `creationTimestamp` of the CronJob: a later one, where an old cluster installs the responder.
+    /// `creationTimestamp` of the CronJob, which is later if the responder came to an old cluster.
     pub installation: Option<Timestamp>,
 }
 
 impl Age {
-    /// The time until the first report, or `None` if the grace period is over. A timestamp in the
-    /// future is young; a missing one is no reason to wait.
+    /// Returns the time until the first report, or `None` if the grace period is over. A timestamp
+    /// in the future counts as young; a missing one does not delay the report.
     pub(crate) fn begins_in(self, grace_period: Duration, now: Timestamp) -> Option<Duration> {
         let youngest = self.cluster.max(self.installation)?;
         let left = now.until(youngest.plus(grace_period));
@@ -28,7 +28,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_report_waits_for_the_later_of_both() {
+    fn the_grace_period_counts_from_the_later_timestamp() {
         let time = |text: &str| Timestamp::try_from(text.to_owned()).unwrap();
         let now = time("2026-11-23T12:00:00Z");
         let (day, hour) = (Duration::from_secs(86_400), Duration::from_secs(3_600));

@@ -1,9 +1,9 @@
-//! The closed table of CNIs: namespace and name of a DaemonSet → the CNI, in the notation of RKE2's
-//! own `cni:`.
+//! Maps DaemonSets to CNIs with a closed table. The names of the CNIs are those of RKE2's option
+//! `cni:`.
 //!
-//! Names are compared whole, so that a helper whose name merely begins like it (`cilium-envoy`,
+//! Whole names are compared, so that a helper with a similar name (`cilium-envoy`,
 //! `calico-node-windows`, `whereabouts`) never counts. RBAC names the same DaemonSets one by one:
-//! `deploy/chart` repeats this table, and a test keeps them equal.
+//! `deploy/chart` repeats this table, and a test compares the two.
 
 use std::fmt;
 
@@ -12,15 +12,15 @@ use crate::kube::DaemonSetName;
 /// A DaemonSet that shows which CNI a cluster runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Row {
-    /// What its presence means, as it is sent.
+    /// The CNI, as it is sent.
     pub cni: &'static str,
-    /// The DaemonSet.
+    /// The DaemonSet that this CNI runs.
     pub daemonset: DaemonSetName,
 }
 
-/// Multus, which calls another CNI and so stands in front of it, under all its names: those of
-/// RKE2's chart from 2023-08 on, before that, and before that, which is also the upstream's; and
-/// those of the same chart installed on K3s as `multus`.
+/// All names of the DaemonSet of Multus, which calls another CNI. The first three are those of
+/// RKE2's chart, newest first; upstream also uses the third. The last two are those of the same
+/// chart if it is installed on K3s as `multus`.
 pub const META: &[Row] = &[
     row("multus", "kube-system", "rke2-multus"),
     row("multus", "kube-system", "rke2-multus-ds"),
@@ -29,9 +29,9 @@ pub const META: &[Row] = &[
     row("multus", "kube-system", "multus-ds"),
 ];
 
-/// Where two of these run side by side, the earlier one is the answer: on EKS and AKS the cloud's
-/// CNI comes before a Calico or Cilium that only enforces its policies. To add a CNI, add its row
-/// here and its name to `deploy/chart/templates/rbac.yaml`, then run `just manifest`.
+/// All other CNIs. The first row that exists decides: on EKS and AKS the cloud's CNI precedes a
+/// Calico or Cilium that only enforces network policies. To add a CNI, add its row here and its
+/// name to `deploy/chart/templates/rbac.yaml`, then run `just manifest`.
 pub const PRIMARY: &[Row] = &[
     row("canal", "kube-system", "rke2-canal"),
     row("aws-vpc-cni", "kube-system", "aws-node"),
@@ -56,11 +56,11 @@ pub const PRIMARY: &[Row] = &[
     row("kilo", "kube-system", "kilo"),
 ];
 
-/// CNIs that may also run beside flannel, for BGP, network policies or encryption alone. Their
-/// DaemonSets have the same name then.
-const BESIDE_FLANNEL: [&str; 2] = ["kilo", "kube-router"];
+/// CNIs that may also run in addition to flannel, only for BGP, network policies or encryption.
+/// Their DaemonSets have the same names in both cases.
+const ALSO_WITH_FLANNEL: [&str; 2] = ["kilo", "kube-router"];
 
-/// The CNI of a cluster: words of the tables only.
+/// The CNI of a cluster, in words of the tables.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Cni {
     meta: Option<&'static str>,
@@ -68,8 +68,8 @@ pub struct Cni {
 }
 
 impl Cni {
-    /// Puts together what was found of the two tables, and whether the nodes show flannel, which
-    /// K3s runs inside its own process. Nothing found is `unknown`.
+    /// Combines the rows found in the two tables. `flannel` is true if the nodes show flannel,
+    /// which K3s runs inside its own process. The CNI is `unknown` if nothing was found.
     pub fn new(meta: Option<&Row>, primary: Option<&Row>, flannel: bool) -> Self {
         let embedded = flannel && Self::may_be_flannel(primary);
         Self {
@@ -82,9 +82,9 @@ impl Cni {
         }
     }
 
-    /// Whether it matters that the nodes show flannel.
+    /// Returns true if flannel is the CNI in case the nodes show it.
     pub fn may_be_flannel(primary: Option<&Row>) -> bool {
-        primary.is_none_or(|row| BESIDE_FLANNEL.contains(&row.cni))
+        primary.is_none_or(|row| ALSO_WITH_FLANNEL.contains(&row.cni))
     }
 }
 
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_notation_is_that_of_rke2() {
+    fn a_cni_is_written_as_in_rke2s_option() {
         let (multus, canal) = (Some(&META[0]), Some(&PRIMARY[0]));
         let row = |cni| PRIMARY.iter().find(|row| row.cni == cni);
         let (router, kilo) = (row("kube-router"), row("kilo"));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn only_where_it_matters_are_the_nodes_asked_for_flannel() {
+    fn only_some_cnis_may_really_be_flannel() {
         for row in PRIMARY {
             assert_eq!(
                 Cni::may_be_flannel(Some(row)),
@@ -143,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_daemonset_stands_once_in_the_tables() {
+    fn no_daemonset_is_listed_twice() {
         let rows: Vec<_> = META.iter().chain(PRIMARY).collect();
         for (i, a) in rows.iter().enumerate() {
             assert!(
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn helpers_that_carry_the_name_are_not_in_the_tables() {
+    fn helpers_with_similar_names_are_not_in_the_tables() {
         for name in [
             "calico-node-windows",
             "cilium-envoy",

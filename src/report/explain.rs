@@ -1,4 +1,4 @@
-//! `--explain`: a page for people that says whether this cluster reports, where, when and what.
+//! Writes the page of `--explain`, which describes the report, and when and where it is sent.
 
 use std::time::Duration;
 
@@ -15,43 +15,43 @@ use crate::kube::timestamp::Timestamp;
 use crate::log::plain;
 use crate::spread;
 
-/// All that the page is made of.
+/// The content of the page.
 #[derive(Debug)]
 pub(crate) struct Explanation<'a> {
     pub(crate) reporting: Reporting,
-    /// The settings, unless there are none or a mistake is in them.
+    /// The settings, or `None` if there are none or they contain a mistake.
     pub(crate) config: Option<&'a Config>,
-    /// The cluster or process that the settings belong to.
+    /// The source of the settings.
     pub(crate) settings: &'static str,
     /// The responder's objects in a cluster that is read from outside.
     pub(crate) installation: Option<&'a Installation>,
-    /// The report, or why it cannot be made.
+    /// The report, or the error that prevents it.
     pub(crate) report: Result<(&'a Facts, Value), &'a Error>,
     /// The command that turns reporting off.
     pub(crate) turn_off: String,
     pub(crate) now: Timestamp,
 }
 
-/// Whether this cluster reports.
+/// The state of reporting in this cluster.
 #[derive(Debug)]
 pub(crate) enum Reporting {
-    /// Not yet: the grace period ends after this time.
+    /// Not yet; the grace period ends after this time.
     Begins(Duration),
-    /// No, and why not.
+    /// No, for this reason.
     Off(String),
-    /// Yes, and by which setting.
+    /// Yes, because of this setting.
     On(String),
-    /// The CronJob cannot be read, and why not.
+    /// Unknown: the CronJob cannot be read, for this reason.
     Unknown(String),
 }
 
 impl Explanation<'_> {
-    /// The page, in lines that are never wrapped, so that each can be copied.
+    /// Returns the page. Its lines are never wrapped, so that each can be copied.
     pub(crate) fn text(&self) -> String {
         let mut page = Page::default();
         self.answer(&mut page);
         if let Some(config) = self.config {
-            self.way(&mut page, config);
+            self.destination(&mut page, config);
         }
         page.line("Settings", self.settings);
         if let Some(installation) = self.installation {
@@ -92,7 +92,7 @@ impl Explanation<'_> {
         }
     }
 
-    fn way(&self, page: &mut Page, config: &Config) {
+    fn destination(&self, page: &mut Page, config: &Config) {
         let target = &config.target;
         let chosen = if target.chosen {
             "as configured"
@@ -201,7 +201,7 @@ impl Page {
         self.text(&format!("{label:<11}{text}"));
     }
 
-    /// Replaces control characters: some of the texts come out of a cluster.
+    /// Adds a line. Replaces control characters, since some of the text comes from the cluster.
     fn text(&mut self, text: &str) {
         self.0 += plain(text).trim_end();
         self.0 += "\n";

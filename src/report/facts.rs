@@ -1,4 +1,4 @@
-//! What is known of the cluster.
+//! Holds the facts of a cluster from which a report is made.
 
 use std::collections::BTreeMap;
 
@@ -13,15 +13,15 @@ use crate::kube::types::{GitVersion, NamespaceMeta};
 pub struct Facts {
     /// `gitVersion` of the API server.
     pub version: GitVersion,
-    /// UID and age of the namespace `kube-system`, which are those of the cluster.
+    /// UID and creation time of the namespace `kube-system`, which identify and date the cluster.
     pub kube_system: NamespaceMeta,
     /// Roles and OS of all nodes.
     pub nodes: Tally,
-    /// The CNI, or why it is not known.
+    /// The CNI, or the error that prevents reading it.
     pub cni: Result<Cni, Error>,
 }
 
-/// The nodes, counted.
+/// The counts of nodes, by role and by OS.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Tally {
     /// Nodes that run `rke2 server` or `k3s server`: control plane, etcd or both.
@@ -31,7 +31,7 @@ pub struct Tally {
     by_os: BTreeMap<Os, OsCount>,
 }
 
-/// The nodes of one OS, ordered as they compete for being the OS of the cluster.
+/// The counts of nodes with one OS. The OS with the greatest counts is that of the cluster.
 #[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
 struct OsCount {
     nodes: u64,
@@ -39,13 +39,13 @@ struct OsCount {
 }
 
 impl Tally {
-    /// All nodes.
+    /// Returns the number of all nodes.
     pub fn nodes(&self) -> u64 {
         self.servers + self.agents
     }
 
-    /// The OS of most nodes; ties go to that of more servers, then to the first of the alphabet. A
-    /// list without nodes has none.
+    /// Returns the OS of most nodes; ties go to the OS of more servers, then to the first in the
+    /// alphabet. Returns `None` if there are no nodes.
     pub fn os(&self) -> Option<Os> {
         self.by_os
             .iter()
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::kube::nodes;
 
-    /// Counts nodes, each a server or not, with its osImage.
+    /// Counts nodes, each given by a bool (true for a server) and its osImage.
     fn tally(nodes: &[(bool, &str)]) -> Tally {
         let row = |(server, image): &(bool, &str)| {
             let role = if *server { "etcd" } else { "<none>" };
@@ -91,13 +91,13 @@ mod tests {
     }
 
     #[test]
-    fn servers_and_agents_are_all_nodes() {
+    fn every_node_is_a_server_or_an_agent() {
         let tally = tally(&[(true, "Ubuntu"), (false, "Ubuntu"), (false, "?")]);
         assert_eq!((tally.servers, tally.agents, tally.nodes()), (1, 2, 3));
     }
 
     #[test]
-    fn the_os_is_that_of_most_nodes_then_of_more_servers_then_the_first() {
+    fn the_most_frequent_os_wins_then_that_of_more_servers_then_the_first() {
         for (nodes, os) in [
             (&[][..], None),
             (

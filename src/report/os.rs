@@ -1,11 +1,10 @@
-//! The closed table of operating systems: osImage of a node → the `ID` of that distribution's
-//! os-release.
+//! Maps the osImage of a node to the os-release `ID` of its distribution, with a closed table.
 //!
 //! The kubelet copies osImage from `PRETTY_NAME` of os-release, which is free text. Only the words
 //! of this table leave the cluster; any other osImage is sent as `other`.
 
-/// Beginnings of osImage, each with the os-release `ID` in lower case. Sorted by bytes, capitals
-/// first. To add an OS, add its row here and its osImage to the test below.
+/// The beginnings of osImage, each with its os-release `ID`, sorted by bytes (capitals first). To
+/// add an OS, add its row here and its osImage to the test below.
 const TABLE: &[(&str, &str)] = &[
     ("Alibaba Cloud Linux", "alinux"),
     ("AlmaLinux", "almalinux"),
@@ -14,9 +13,9 @@ const TABLE: &[(&str, &str)] = &[
     ("Anolis OS", "anolis"),
     ("Arch Linux", "arch"),
     ("Arch Linux ARM", "archarm"),
-    // Armbian, and Orange Pi's images made like it, replace PRETTY_NAME only: the ID of their
-    // os-release stays `debian` or `ubuntu`. Each builder of Armbian may set a name of its own, such
-    // as Armbian_community or Armbian-unofficial.
+    // Armbian and Orange Pi's images replace only PRETTY_NAME: the ID in their os-release stays
+    // `debian` or `ubuntu`. Builders of Armbian may use names such as Armbian_community or
+    // Armbian-unofficial.
     ("Armbian", "armbian"),
     ("Armbian-", "armbian"),
     ("Armbian_", "armbian"),
@@ -107,7 +106,7 @@ impl Os {
     pub fn of(os_image: &str) -> Self {
         // The kubelet strips double quotes from PRETTY_NAME, but not single quotes.
         let image = os_image.trim_matches(['\'', ' ']);
-        // All beginnings of a text sort before it, and the longest of them is the last.
+        // Search backwards from the image's place: its longest beginning is the last that matches.
         let after = TABLE.partition_point(|(beginning, _)| *beginning <= image);
         let mut before = TABLE[..after].iter().rev();
         before
@@ -115,12 +114,12 @@ impl Os {
             .map_or(Self::OTHER, |(_, id)| Self(id))
     }
 
-    /// The id, as it is sent.
+    /// Returns the id, as it is sent.
     pub fn id(self) -> &'static str {
         self.0
     }
 
-    /// Every id that can be sent.
+    /// Returns every OS that can be sent.
     pub fn all() -> impl Iterator<Item = Self> {
         TABLE.iter().map(|(_, id)| Self(id)).chain([Self::OTHER])
     }
@@ -128,7 +127,7 @@ impl Os {
 
 /// Compares whole words: `Ubuntuish 1` is not Ubuntu, but `CentOS Linux 7`, `Debian GNU/Linux` and
 /// `openSUSE Leap 42.3` begin with `CentOS`, `Debian GNU` and `openSUSE Leap 42`. After a beginning
-/// that ends in `-` or `_`, the word may go on.
+/// that ends in `-` or `_`, the word may continue.
 fn begins_with_words(image: &str, beginning: &str) -> bool {
     image.strip_prefix(beginning).is_some_and(|rest| {
         beginning.ends_with(['-', '_']) || rest.is_empty() || rest.starts_with([' ', '/', '.'])
@@ -139,7 +138,7 @@ fn begins_with_words(image: &str, beginning: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// Values of real nodes, and of os-release files of real machines.
+    /// The osImage of real nodes, and names from the os-release files of real machines.
     const OS_IMAGES: &[(&str, &str)] = &[
         ("AlmaLinux 9.6 (Sage Margay)", "almalinux"),
         ("Alpine Linux v3.20", "alpine"),

@@ -1,7 +1,7 @@
-//! The wire contract: what leaves the cluster, field by field.
+//! Defines the report that leaves the cluster, field by field.
 //!
-//! The tags of an upgrade-responder are strings, its fields may be numbers; a number among the tags
-//! makes it refuse the whole report. The keys are written here and nowhere else.
+//! An upgrade-responder takes strings as tags, and strings or numbers as fields; it refuses a
+//! report with a number as a tag. No other module contains the keys.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -12,18 +12,18 @@ use super::os::Os;
 use crate::error::Error;
 use crate::kube::types::NamespaceMeta;
 
-/// A field of a report, for people.
+/// The description of a field, for people.
 #[derive(Debug)]
 pub struct Field {
-    /// Its key in the report.
+    /// The key in the report.
     pub key: &'static str,
-    /// The request that it is read with.
+    /// The request that reads it.
     pub read_from: &'static str,
-    /// The question that it answers.
+    /// The purpose: a question that the field answers.
     pub purpose: &'static str,
 }
 
-/// Every field of a report, in its order.
+/// The description of every field, in the order of the report.
 pub const FIELDS: [Field; 8] = [
     field(
         "appVersion",
@@ -75,12 +75,11 @@ const fn field(key: &'static str, read_from: &'static str, purpose: &'static str
     }
 }
 
-/// One report. Its strings are a version, a UUID and words of this repository's tables.
+/// A report. Its only strings are a version, a UUID and words of this repository's tables.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Payload<'a> {
-    /// The version of the distribution, `v1.36.2+rke2r1`, as its builder named it: which builds are
-    /// in use.
+    /// The version of the distribution as its builder named it, such as `v1.36.2+rke2r1`.
     app_version: &'a str,
     extra_tag_info: Tags<'a>,
     extra_field_info: Fields,
@@ -89,52 +88,52 @@ pub struct Payload<'a> {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Tags<'a> {
-    /// The version up to the `+`, `v1.36.2`: that of Kubernetes, without RKE2's own release.
+    /// The version of Kubernetes, which is the part before the `+`: `v1.36.2`.
     kubernetes_version: &'a str,
-    /// The UID of the namespace `kube-system`, so that a cluster is counted once. Random, made when
-    /// the cluster was; a pseudonym, since it stays the same between reports.
+    /// The UID of the namespace `kube-system`, so that a cluster is counted once. It is random, but
+    /// a pseudonym, since it is the same in every report of a cluster.
     clusteruuid: Uuid,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Fields {
-    /// Number of nodes.
+    /// The number of nodes.
     node_count: u64,
-    /// Those that run `rke2 server` or `k3s server`.
+    /// The number of nodes that run `rke2 server` or `k3s server`.
     server_node_count: u64,
-    /// The others.
+    /// The number of all other nodes.
     agent_node_count: u64,
-    /// A word of the table in `cni.rs`; omitted where the API server does not tell.
+    /// A word of the table in `cni.rs`; omitted if the DaemonSets cannot be read.
     #[serde(rename = "cni-plugin", skip_serializing_if = "Option::is_none")]
     cni_plugin: Option<String>,
-    /// A word of the table in `os.rs`; omitted where there are no nodes.
+    /// A word of the table in `os.rs`; omitted if there are no nodes.
     #[serde(skip_serializing_if = "Option::is_none")]
     os: Option<&'static str>,
 }
 
 impl Payload<'_> {
-    /// The bytes that are printed and posted.
+    /// Returns the text that is printed and posted.
     pub fn to_json(&self) -> Result<String, Error> {
         serde_json::to_string(self).map_err(|e| Error::write("the report", e))
     }
 
-    /// The same by its keys.
+    /// Returns the same report as a JSON value.
     pub(crate) fn to_value(&self) -> Result<Value, Error> {
         serde_json::to_value(self).map_err(|e| Error::write("the report", e))
     }
 }
 
 impl<'a> From<&'a Facts> for Payload<'a> {
-    /// Destructures the facts without `..`: a new one does not compile until somebody has decided
-    /// here whether it leaves the cluster.
+    /// Destructures the facts without `..`: a new fact does not compile until somebody decides here
+    /// if it leaves the cluster.
     fn from(facts: &'a Facts) -> Self {
         let Facts {
             version,
             kube_system:
                 NamespaceMeta {
                     uid,
-                    // Decides when a cluster begins to report, and stays in it.
+                    // Never sent; used for the grace period.
                     creation_timestamp: _,
                 },
             nodes,

@@ -2,8 +2,8 @@
 //! bytes, next to curl with the same requests. `just bench` writes the figures into
 //! `.github/CONTRIBUTING.md`.
 //!
-//! With `--check` nothing is timed: it fails if the size of the binary, its requests, the bytes that
-//! it reads or its peak memory exceed their budgets.
+//! With `--check` it measures no time, and fails if the size of the binary, its requests, the bytes
+//! that it reads or its peak memory exceed their budgets.
 
 #![allow(
     clippy::unwrap_used,
@@ -32,21 +32,21 @@ use support::run::Pod;
 use support::server::{ACCEPTED, Connection, Relay, Request, Server};
 use support::{Folder, cluster};
 
-/// A recorded cluster, with the number of requests of a run, which does not depend on its size.
+/// A recorded cluster, and the number of requests of a run, which is the same for any size.
 #[derive(Clone, Copy)]
 struct Recorded {
     folder: &'static str,
     name: &'static str,
-    /// Including the POST.
+    /// The number of requests, including the POST.
     requests: usize,
-    /// Requests that the API server answers from etcd, not from its watch cache.
+    /// The number of requests that the API server answers from etcd, not from its watch cache.
     reads_of_etcd: usize,
 }
 
-/// The version, the namespace, the nodes, the CronJob, and the POST.
+/// The number of these requests: version, namespace, nodes, CronJob and POST.
 const IN_EVERY_CLUSTER: usize = 5;
 
-/// Has the first DaemonSet of the table.
+/// A cluster with the first DaemonSet of the table.
 const CANAL: Recorded = Recorded {
     folder: "rke2-canal-ha",
     name: "Canal",
@@ -54,7 +54,8 @@ const CANAL: Recorded = Recorded {
     reads_of_etcd: 0,
 };
 
-/// Has no DaemonSet of the tables, so that a run also searches five nodes for flannel.
+/// A cluster without any DaemonSet of the tables, so that a run also searches five nodes for
+/// flannel.
 const K3S: Recorded = Recorded {
     folder: "k3s-embedded-flannel",
     name: "K3s",
@@ -62,22 +63,22 @@ const K3S: Recorded = Recorded {
     reads_of_etcd: 1,
 };
 
-/// One cluster is enough for the NodeList: other requests have no influence on its size.
+/// The measured pairs. One cluster is enough for the NodeList, whose size is the same in others.
 const MEASURED: [(Recorded, Form); 3] = [
     (CANAL, Form::Table),
     (CANAL, Form::NodeList),
     (K3S, Form::Table),
 ];
 const NODES: [usize; 4] = [5, 500, 5_000, 50_000];
-/// Size of a full Node object of a real cluster, most of it images, conditions and managedFields.
+/// The size of a Node object of a real cluster, most of it images, conditions and managedFields.
 const NODE_BYTES: usize = 12_500;
 const RUNS: usize = 9;
 const FEW_RUNS: usize = 3;
 
-/// Budgets of `--check`.
+/// The largest static binary.
 const MAX_BINARY: u64 = 2_000_000;
 const MAX_MEMORY_KIB: u64 = 3 * 1024;
-/// As a Table, from 500 nodes on.
+/// The budget for a Table of 500 nodes or more.
 const MAX_BYTES_PER_NODE: u64 = 300;
 
 fn main() {
@@ -85,7 +86,7 @@ fn main() {
     for arg in std::env::args().skip(1) {
         match arg.as_str() {
             "--check" => check = true,
-            // cargo's own.
+            // cargo adds this flag itself.
             "--bench" => {}
             _ => panic!("unexpected argument {arg}"),
         }
@@ -93,7 +94,7 @@ fn main() {
     let binary = std::env::var_os("BINARY").map(PathBuf::from);
     let binary = binary.expect("BINARY=the static release binary");
     if check {
-        hold(&binary);
+        check_budgets(&binary);
     } else {
         let text = measure(&binary);
         print!("{text}");
@@ -174,7 +175,7 @@ impl Scene {
         let (pid, peak) = (Arc::clone(&client), Arc::clone(&peak_kib));
         let endpoint = Server::start(Some(pod.authority.server()), move |connection| {
             while connection.request()?.is_some() {
-                // The report is complete and sent: memory use is past its peak.
+                // Read the peak now: the report is complete and sent.
                 peak.store(high_water_kib(pid.load(Ordering::SeqCst)), Ordering::SeqCst);
                 connection.reply(200, ACCEPTED)?;
             }
@@ -197,7 +198,7 @@ impl Scene {
         }
     }
 
-    /// The program itself.
+    /// Measures the program.
     fn program(&self, binary: &Path) -> Cost {
         let mut command = self.pod.command();
         let mut real = Command::new(binary);
@@ -209,7 +210,7 @@ impl Scene {
         self.measure(&mut command)
     }
 
-    /// curl with the same requests, also over one connection, and the same POST.
+    /// Measures curl with the same requests, also over one connection, and with the same POST.
     fn curl(&self, config: &Path) -> Cost {
         self.measure(Command::new("curl").arg("--config").arg(config))
     }
@@ -246,7 +247,7 @@ impl Scene {
         }
     }
 
-    /// Writes curl's configuration from the requests that the program made.
+    /// Writes a configuration for curl from the requests that the program made.
     fn curl_config(&self, folder: &Folder) -> PathBuf {
         let mut text = String::new();
         let ca = self.pod.folder.path().join("ca.pem");
@@ -277,8 +278,8 @@ impl Scene {
 /// The CronJob of an installation whose grace period is over.
 const CRON_JOB: &str = r#"{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"rke2-metrics-responder","namespace":"kube-system","creationTimestamp":"2026-01-01T00:00:00Z"}}"#;
 
-/// The API server answers `/version` by itself, and the rest from its watch cache where it is asked
-/// for any version.
+/// Returns true if the API server has to read etcd. It answers `/version` itself, and requests for
+/// any resource version from its watch cache.
 fn reads_etcd(request: &Request) -> bool {
     request.path() != "/version" && !request.target.contains("resourceVersion=0")
 }
@@ -316,7 +317,7 @@ fn stream(
     connection.write(b"0\r\n\r\n")
 }
 
-/// The recording's first element, padded to the size of a real one.
+/// Returns the recording's first element, padded to the size of a real one.
 fn element(text: &str, key: &str, form: Form) -> String {
     let list: serde_json::Value = serde_json::from_str(text).unwrap();
     let mut element = list[key][0].clone();
@@ -336,7 +337,7 @@ fn chunk(connection: &mut Connection, bytes: &[u8]) -> io::Result<()> {
     connection.write(&framed)
 }
 
-/// Processor time of all children so far.
+/// Returns the processor time of all child processes so far.
 fn cpu() -> Duration {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN).unwrap();
     let of = |time: nix::sys::time::TimeVal| {
@@ -355,7 +356,7 @@ fn high_water_kib(pid: u64) -> u64 {
         .unwrap_or(0)
 }
 
-/// The text for the document.
+/// Returns the text for the document.
 fn measure(binary: &Path) -> String {
     let (machine, curl) = (machine(), curl_version());
     let size = thousands(fs::metadata(binary).unwrap().len());
@@ -385,7 +386,7 @@ fn pairs(binary: &Path, recorded: Recorded, nodes: usize, form: Form) -> Vec<(Co
     scene.program(binary);
     let config = scene.curl_config(&folder);
     scene.curl(&config);
-    // Half a gigabyte takes seconds, for the server too.
+    // Limit the runs with half a gigabyte, which take seconds.
     let large = nodes * NODE_BYTES > 100_000_000 && form == Form::NodeList;
     let runs = if large { FEW_RUNS } else { RUNS };
     (0..runs)
@@ -419,7 +420,7 @@ fn mib(cost: &Cost) -> f64 {
     cost.peak_kib as f64 / 1024.0
 }
 
-/// The bytes of one report on the network.
+/// Describes the bytes of one report on the network.
 fn wire(binary: &Path) -> String {
     let scene = Scene::new(CANAL, 5, Form::Table);
     scene.program(binary);
@@ -457,8 +458,8 @@ fn line(recorded: Recorded, nodes: usize, form: Form, pairs: &[(Cost, Cost)]) ->
     )
 }
 
-/// Checks every budget that needs no clock.
-fn hold(binary: &Path) {
+/// Checks every budget except for time.
+fn check_budgets(binary: &Path) {
     let mut failed = 0;
     let mut check = |what: &str, found: u64, most: u64| {
         let verdict = if found <= most { "ok" } else { "FAILED" };

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// Classes of size by number of nodes, as in `deploy/receiver/queries.influxql`.
+/// The classes of size by number of nodes, as in `deploy/receiver/queries.influxql`.
 pub const SIZES: [(u64, &str); 7] = [
     (1, "1"),
     (3, "2-3"),

@@ -1,4 +1,4 @@
-//! The API server answers with status 200, and with something unusual or wrong.
+//! Lists answers of the API server with status 200 that are unusual or wrong.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use crate::support::api::{self, Handled};
 use crate::support::cluster;
 use crate::support::server::answer;
 
-const UNEXPECTED: &str = "not an answer of Kubernetes: unexpected JSON";
+const UNEXPECTED: &str = "not an answer from Kubernetes: unexpected JSON";
 
 pub fn rows() -> Vec<Row> {
     let tables = [
@@ -25,7 +25,7 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn versions() -> Vec<Row> {
-    const REASON: &str = "GET /version: not an answer of Kubernetes: unexpected JSON";
+    const REASON: &str = "GET /version: not an answer from Kubernetes: unexpected JSON";
     let long = format!("\"v1.36.2-{}\"", "a".repeat(1000));
     let twice = "\"v1.36.2\",\"gitVersion\":\"v1.36.3\"";
     let versions = [
@@ -65,10 +65,10 @@ fn uids() -> Vec<Row> {
     metadata.map(row).into()
 }
 
-/// That of the recorded cluster.
+/// The UID of the recorded cluster.
 const UID: &str = "0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e";
 
-/// The one form that Kubernetes writes, or null.
+/// Timestamps must have the one form that Kubernetes writes, or be null.
 fn timestamps() -> Vec<Row> {
     let wrong = [
         ("is a word", "\"acme-canary\""),
@@ -95,7 +95,7 @@ fn timestamps() -> Vec<Row> {
     wrong.into_iter().chain(right).collect()
 }
 
-/// The recorded Table and the recorded typed list of the nodes.
+/// Returns the recorded Table and the recorded typed list of the nodes.
 fn recorded() -> [String; 2] {
     ["nodes.table.json", "nodes.json"].map(|file| {
         let file = cluster(CLUSTER).join("api/v1").join(file);
@@ -103,7 +103,7 @@ fn recorded() -> [String; 2] {
     })
 }
 
-/// The name of a row, a text of the recording, and what replaces it.
+/// The name of a row, a text of the recording, and its replacement.
 type Edit = (&'static str, &'static str, &'static str);
 
 fn edited(text: &str, from: &str, to: &str) -> String {
@@ -117,7 +117,7 @@ const CONTINUED: &str = "\"metadata\":{\"continue\":\"acme-canary\",";
 /// The request for the Table.
 const ALL_NODES: &str = "/api/v1/nodes?resourceVersion=0&includeObject=None";
 
-/// After such a Table the typed list is requested, which is as recorded.
+/// After each of these Tables the program requests the typed list, which is as recorded.
 fn unusable_tables() -> Vec<Row> {
     const CELLS: &str = "{\"cells\":[";
     const OTHER: &str = "\"acme-canary\"";
@@ -231,7 +231,7 @@ fn pieces() -> Vec<Row> {
     texts.into_iter().flat_map(pieces).collect()
 }
 
-/// DaemonSets show the CNI and, where none of them does, annotations of the nodes.
+/// DaemonSets show the CNI; if none of them does, annotations of the nodes do.
 fn cnis() -> Vec<Row> {
     const SOME_NODES: &str = "/api/v1/nodes?limit=5";
     const NO_NODES: &str = r#"{"kind":"PartialObjectMetadataList","items":null}"#;
@@ -240,10 +240,10 @@ fn cnis() -> Vec<Row> {
         row("a DaemonSet is of another kind")
             .api_replies(DAEMONSETS, r#"{"kind":"acme-canary"}"#)
             .gives(SentWithoutCni(UNEXPECTED)),
-        row("multus stands before the CNI")
+        row("multus calls another CNI")
             .daemonsets([("rke2-canal", 200), ("kube-multus-ds", 200)])
             .gives(SentAs("multus,canal")),
-        row("kube-router runs beside flannel")
+        row("kube-router runs in addition to flannel")
             .daemonsets([("kube-router", 200)])
             .gives(SentAs("flannel")),
         row("kube-router runs without flannel")
@@ -258,7 +258,7 @@ fn cnis() -> Vec<Row> {
             .daemonsets([])
             .api_replies(SOME_NODES, r#"{"kind":"acme-canary","items":[]}"#)
             .gives(SentWithoutCni(
-                "nodes?limit=5: not an answer of Kubernetes: unexpected JSON",
+                "nodes?limit=5: not an answer from Kubernetes: unexpected JSON",
             )),
     ]
 }

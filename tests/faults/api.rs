@@ -1,4 +1,4 @@
-//! The API server cannot be reached, or refuses.
+//! Lists faults with which the API server cannot be reached, or refuses.
 
 use std::thread;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::support::cluster;
 use crate::support::pki::{Authority, P521_CA};
 use crate::support::server::{ACCEPTED, answer, closed_port, stall};
 
-pub fn way() -> Vec<Row> {
+pub fn connecting() -> Vec<Row> {
     let tables = [
         time(),
         tokens(),
@@ -25,7 +25,7 @@ pub fn way() -> Vec<Row> {
     tables.into_iter().flatten().collect()
 }
 
-/// Reading has one budget, however many requests it takes, and sending has another.
+/// All requests to the cluster share one time limit, and sending has another.
 fn time() -> Vec<Row> {
     const MOST: Duration = Duration::from_millis(1700);
     const PART: Duration = Duration::from_millis(900);
@@ -58,7 +58,11 @@ fn tokens() -> Vec<Row> {
         ("has a control character", b"acme-canary\x07", CHARACTERS),
         ("is not UTF-8", b"acme-canary\xff", "sa/token: not UTF-8"),
         ("has 20 kB", LONG, TOO_LONG),
-        ("is another's", b"nobody", "GET /version: status 401"),
+        (
+            "belongs to somebody else",
+            b"nobody",
+            "GET /version: status 401",
+        ),
     ];
     let missing = row("there is no token")
         .without_file("sa/token")
@@ -72,7 +76,7 @@ fn tokens() -> Vec<Row> {
 }
 
 fn cas() -> Vec<Row> {
-    const NONE: &str = "sa/ca.crt: no certificate in it";
+    const NONE: &str = "sa/ca.crt: contains no certificate";
     const BROKEN: &str = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
     vec![
         row("there is no CA")
@@ -90,7 +94,7 @@ fn cas() -> Vec<Row> {
         row("the CA is another's")
             .file("sa/ca.crt", Authority::new().pem())
             .gives(Cluster(
-                "GET /version: the certificate is of an unknown authority",
+                "GET /version: the certificate is signed by an unknown authority",
             )),
     ]
 }
@@ -149,7 +153,7 @@ fn connections() -> Vec<Row> {
     ]
 }
 
-/// The outcome with a certificate that only AWS-LC can verify.
+/// Returns the outcome with a certificate that only AWS-LC can verify.
 pub fn without_p521(unverified: fn(&'static str) -> Outcome) -> Outcome {
     if cfg!(feature = "fips") {
         return Sent;
@@ -157,7 +161,7 @@ pub fn without_p521(unverified: fn(&'static str) -> Outcome) -> Outcome {
     unverified("the certificate is signed with an algorithm that this build does not know")
 }
 
-/// A server may close a connection that it kept alive. One such GET a run is sent once more.
+/// A server may close a connection that it kept alive. The program repeats the GET once per run.
 fn closed_connections() -> Vec<Row> {
     let closes = |draft: Draft, path| {
         draft.api_answers(path, |request, connection| {
@@ -185,7 +189,7 @@ pub fn refusals() -> Vec<Row> {
     rows
 }
 
-/// What becomes of a run without the answer to this: a report without the CNI, or no report.
+/// Returns the outcome without an answer to these requests: a report without the CNI, or no report.
 fn without(path: &str, reason: &'static str, no_report: fn(&'static str) -> Outcome) -> Outcome {
     match path {
         DAEMONSETS => SentWithoutCni(reason),
@@ -213,8 +217,8 @@ fn statuses(path: &'static str) -> Vec<Row> {
 }
 
 fn bodies(path: &'static str) -> Vec<Row> {
-    const UNEXPECTED: &str = "not an answer of Kubernetes: unexpected JSON";
-    const ENDS: &str = "not an answer of Kubernetes: JSON that ends";
+    const UNEXPECTED: &str = "not an answer from Kubernetes: unexpected JSON";
+    const ENDS: &str = "not an answer from Kubernetes: JSON that ends";
     let too_large = match path {
         NODES => "a value of more than 2 MiB",
         _ => "larger than 2097152 bytes",
@@ -273,8 +277,8 @@ fn broken_answers(path: &'static str) -> Vec<Row> {
     ]
 }
 
-/// RBAC that is older than the table of CNIs: a refused DaemonSet matters only where none after it
-/// is found.
+/// Older RBAC refuses DaemonSets that are new in the table of CNIs. This matters only if no later
+/// DaemonSet is found.
 fn some_refusals() -> Vec<Row> {
     const FORBIDDEN: &str = "status 403, this credential may not read it";
     let before = [

@@ -1,4 +1,4 @@
-//! A setting is wrong: in the file, the environment or the flags. Nothing is sent on a guess.
+//! Lists wrong settings in the file, the environment and the flags. The program never guesses.
 
 use crate::row::Outcome::{Cluster, NotSent, Offline, Sent, SentWithoutCni, Typed, Unclear, Usage};
 use crate::row::{DAEMONSETS, Row, VERSION, row};
@@ -55,7 +55,7 @@ fn keys() -> Vec<Row> {
     unknown.into_iter().chain(wrong).collect()
 }
 
-/// Nine to the power of seven.
+/// Aliases that expand to nine to the power of seven values.
 const BOMB: &str = "\
 a: &a [x,x,x,x,x,x,x,x,x]
 b: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]
@@ -67,7 +67,7 @@ g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]
 endpoint: *g
 ";
 
-/// A key, a value that is wrong for it, and what is expected instead.
+/// Makes rows from a key, a value that is wrong for it, and the expected kind of value.
 fn values() -> Vec<Row> {
     const BOOLEAN: &str = "true or false is expected";
     const DURATION: &str = "a duration such as 10m or 90s, at most 24h, is expected";
@@ -101,7 +101,7 @@ fn files() -> Vec<Row> {
         (
             "a CA file without a certificate",
             "/dev/null",
-            "no certificate in it",
+            "contains no certificate",
         ),
         (
             "a CA file that never ends",
@@ -140,7 +140,7 @@ fn variables() -> Vec<Row> {
         ("ALLOW_HTTP", "perhaps", "true or false is expected"),
         ("ENABLE", "false", MISSPELT),
         ("enabled", "false", MISSPELT),
-        // As if a Service had this name: `enableServiceLinks: false` keeps such variables out.
+        // A Service of this name would set such a variable, without `enableServiceLinks: false`.
         ("PORT", "tcp://10.43.0.7:80", MISSPELT),
     ];
     let wrong = wrong.map(|(name, value, expected)| {
@@ -203,7 +203,7 @@ fn endpoints() -> Vec<Row> {
     URLS.map(row).into()
 }
 
-/// Plain http is for this machine, or where it is allowed.
+/// Plain http is only for this machine, unless it is allowed.
 fn http() -> Vec<Row> {
     const URL: &str = "http://receiver.example";
     const REFUSED: &str = "METRICS_RESPONDER_ENDPOINT: http is only for this machine";
@@ -237,7 +237,7 @@ fn http() -> Vec<Row> {
             .endpoint_url(URL)
             .gives(Usage(REFUSED)),
         row("http to this machine").endpoint_http().gives(Sent),
-        row("http beside a proxy")
+        row("http with a proxy for https")
             .endpoint_http()
             .env("ALL_PROXY", "http://receiver.invalid")
             .gives(Sent),
@@ -271,7 +271,7 @@ fn flags() -> Vec<Row> {
             .gives(Typed("unexpected argument '--endpoint=...'")),
         row("two previews")
             .args(["--dry-run", "--explain"])
-            .gives(Typed("--dry-run and --explain exclude each other")),
+            .gives(Typed("--dry-run and --explain cannot be combined")),
         row("an endpoint that is no URL")
             .args(["--endpoint=nonsense"])
             .gives(Usage("--endpoint: an https URL is expected")),
@@ -285,7 +285,7 @@ fn clusters() -> Vec<Row> {
     vec![
         row("two clusters")
             .args(["--recorded=/", "--kubeconfig=/nowhere"])
-            .gives(Typed("--recorded and --kubeconfig exclude each other")),
+            .gives(Typed("--recorded and --kubeconfig cannot be combined")),
         row("a kubeconfig that is not there")
             .args(["--kubeconfig", "/nowhere"])
             .gives(Usage("--kubeconfig /nowhere: No such file")),
@@ -301,7 +301,7 @@ fn clusters() -> Vec<Row> {
     ]
 }
 
-/// The flag changes the status only where a report was not accepted.
+/// `--strict` changes the exit status only if a report was not accepted.
 fn strict() -> Vec<Row> {
     let nobody = format!("https://127.0.0.1:{}", closed_port());
     let rows = [

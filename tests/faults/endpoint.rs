@@ -1,4 +1,4 @@
-//! The endpoint, or an impostor of it, fails or misbehaves.
+//! Lists faults of the endpoint, or of a server that poses as the endpoint.
 
 use std::io::Read;
 use std::sync::{Arc, LazyLock};
@@ -264,7 +264,7 @@ fn accepted_replies() -> Vec<Row> {
 /// The size of the largest reply.
 const MAX_REPLY: usize = 1 << 20;
 
-/// The reply of an upgrade-responder with so many versions of RKE2.
+/// Makes the reply of an upgrade-responder with so many versions of RKE2.
 fn reply(versions: usize) -> String {
     let entry = |n| {
         let (minor, patch) = (n / 20, n % 20);
@@ -278,7 +278,7 @@ fn reply(versions: usize) -> String {
     format!(r#"{{"versions":[{entries}],"requestIntervalInMinutes":480}}"#)
 }
 
-/// A reply of so many bytes.
+/// Makes a reply of so many bytes.
 fn reply_of(bytes: usize) -> String {
     let reply = reply(5600);
     let blanks = " ".repeat(bytes - reply.len());
@@ -322,7 +322,7 @@ fn redirects() -> Vec<Row> {
 
 const NOT_THE_REPLY: &str = "not the reply of an upgrade-responder";
 
-/// The beginning of an answer whose headers go on.
+/// The beginning of an answer, to be continued with headers.
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
 pub fn expired(authority: &Authority) -> Arc<ServerConfig> {
@@ -346,14 +346,14 @@ pub fn foreign(authority: &Authority) -> Arc<ServerConfig> {
     })
 }
 
-/// Drops every packet.
+/// A port that drops every packet.
 pub static HOLE: LazyLock<BlackHole> = LazyLock::new(BlackHole::new);
 
 fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
-/// A `ServerHello` of TLS 1.1, with a cipher that it has.
+/// A `ServerHello` of TLS 1.1, with a cipher of that version.
 const TLS_1_1: [u8; 47] = {
     let mut hello = [0; 47];
     (hello[0], hello[1], hello[2], hello[4]) = (22, 3, 2, 42);

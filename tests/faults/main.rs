@@ -1,11 +1,11 @@
-//! Faults and hostile peers, as tables: what is wrong, and what becomes of the run.
+//! Runs the program with faults and hostile peers. Each row of a table has a fault and the expected
+//! outcome.
 //!
-//! Each row runs the built program. In every row, neither a canary nor the token appears in what
-//! the program prints or posts, no redirect is followed, the run ends within its budget, and the
-//! endpoint gets the report at most once.
+//! Each row runs the built program. In every row, the program prints and posts neither a canary nor
+//! the token, follows no redirect, ends in time, and posts the report at most once.
 //!
-//! `ROW=text cargo test --test faults` runs only the rows that have the text in their name or in
-//! the name of their test, and prints each of them with its outcome.
+//! `ROW=text cargo test --test faults` runs only the rows with the text in their name or in the
+//! name of their test, and prints each of them with its outcome.
 
 #![allow(
     clippy::unwrap_used,
@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 
 use row::Row;
 
-/// A test for each table, and the list of all tables.
+/// Defines a test for each table, and the list of all tables.
 macro_rules! tables {
     ($($test:ident: $rows:path,)*) => {
         $(
@@ -47,7 +47,7 @@ macro_rules! tables {
 tables! {
     the_endpoint_fails: endpoint::rows,
     the_proxy_fails: proxy::rows,
-    the_way_to_the_api_server_fails: api::way,
+    the_api_server_cannot_be_reached: api::connecting,
     the_api_server_refuses: api::refusals,
     the_api_server_answers_strangely: answers::rows,
     the_configuration_is_wrong: configuration::rows,
@@ -68,12 +68,12 @@ fn every_row_has_a_name_of_its_own() {
     for name in &names {
         assert!(known.insert(name), "two rows are named {name:?}");
     }
-    // Loops make most rows, and one that has nothing to loop over would not fail.
+    // Loops make most rows, and a loop over nothing would not fail.
     assert!(names.len() > 400, "only {} rows", names.len());
 }
 
-/// A test passes where `ROW` selects none of its rows, so that others can run theirs; here it has
-/// to select one.
+/// A test passes if `ROW` selects none of its rows, so that this one notices a `ROW` that selects
+/// nothing at all.
 #[test]
 fn the_selection_is_not_empty() {
     let selected = names().iter().any(|name| run::is_selected(name));

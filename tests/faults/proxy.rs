@@ -1,4 +1,4 @@
-//! The proxy between the pod and the endpoint fails or misbehaves.
+//! Lists faults of the proxy between the pod and the endpoint.
 
 use std::io::Read;
 use std::time::Duration;
@@ -19,14 +19,14 @@ pub fn rows() -> Vec<Row> {
     tables.into_iter().flatten().collect()
 }
 
-/// A report that was not sent; the log names the proxy first, so that nobody takes the reason for
-/// one of the endpoint.
+/// Expects that no report was sent, and that the log names the proxy before the reason, so that
+/// nobody blames the endpoint.
 fn through(reason: &str) -> Outcome {
-    let way = "through=HTTPS_PROXY reason=\"POST https://receiver.invalid/v1: ";
-    NotSent(format!("{way}{reason}").leak())
+    let begin = "through=HTTPS_PROXY reason=\"POST https://receiver.invalid/v1: ";
+    NotSent(format!("{begin}{reason}").leak())
 }
 
-/// A proxy on which nobody listens.
+/// Returns the URL of a proxy on which nobody listens.
 fn dead() -> String {
     format!("http://127.0.0.1:{}", closed_port())
 }
@@ -47,7 +47,7 @@ fn connections() -> Vec<Row> {
             .gives(through("no tunnel: proxy server did not respond")),
         row("it speaks TLS that is not trusted")
             .proxy_tls(|_| Authority::new().server())
-            .gives(through("the certificate is of an unknown authority")),
+            .gives(through("the certificate is signed by an unknown authority")),
     ]
 }
 
@@ -104,7 +104,7 @@ fn tunnels() -> Vec<Row> {
                 c.write(OPEN.as_bytes())?;
                 c.tunnel(impostor.port)
             })
-            .gives(through("the certificate is of an unknown authority")),
+            .gives(through("the certificate is signed by an unknown authority")),
     ]
 }
 
@@ -134,11 +134,11 @@ fn exceptions() -> Vec<Row> {
         ("a domain", "NO_PROXY", "10.0.0.0/8, receiver.invalid"),
         ("a suffix", "no_proxy", ".invalid"),
         ("a star", "NO_PROXY", "*"),
-        ("a port that agrees", "NO_PROXY", "receiver.invalid:443"),
+        ("a matching port", "NO_PROXY", "receiver.invalid:443"),
     ];
     let proxied = [
-        ("a port that does not agree", "receiver.invalid:1"),
-        ("another's suffix", ".acme-canary.example,10.0.0.0/8"),
+        ("another port", "receiver.invalid:1"),
+        ("another suffix", ".acme-canary.example,10.0.0.0/8"),
     ];
     let direct = direct.map(|(what, variable, list)| {
         row(format!("{what} in NO_PROXY bypasses it"))

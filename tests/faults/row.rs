@@ -1,5 +1,5 @@
-//! A row of a table: what is wrong, in words and as steps that change the scene of a run, and the
-//! outcome.
+//! Defines a row of a table: a name, the steps that put a fault into the scene of a run, and the
+//! expected outcome.
 
 use std::fs;
 use std::sync::Arc;
@@ -25,24 +25,24 @@ pub const DAEMONSETS: &str = "/daemonsets/";
 
 pub const MB: usize = 1_000_000;
 
-/// The reason in a row that is [`Draft::short`] of time.
+/// The reason in a row with the timeout of [`Draft::short`].
 pub const TIMED_OUT: &str = "no answer within 2s";
-pub const UNKNOWN_AUTHORITY: &str = "the certificate is of an unknown authority";
+pub const UNKNOWN_AUTHORITY: &str = "the certificate is signed by an unknown authority";
 
-/// Between reasons of which the kernel's timing decides.
+/// Separates alternative reasons, if the timing of the kernel decides between them.
 pub const OR: &str = " | ";
 
-/// What becomes of a run. Each outcome has one line in the log, at level info, whose reason
+/// The expected outcome of a run. The run writes one line to the log, at level info, whose reason
 /// contains the text, or one of the texts that [`OR`] separates.
 #[derive(Clone, Copy, Debug)]
 pub enum Outcome {
-    /// Status 0; the report is printed, and arrives once.
+    /// Status 0; the report is printed and arrives once.
     Sent,
-    /// The same, with this `cni-plugin`.
+    /// Like `Sent`, with this `cni-plugin`.
     SentAs(&'static str),
-    /// The same, without `cni-plugin`, for this reason.
+    /// Like `Sent`, without `cni-plugin` for this reason.
     SentWithoutCni(&'static str),
-    /// Status 0, or 3 with `--strict`; the report is printed, and does not arrive.
+    /// Status 0, or 3 with `--strict`; the report is printed but does not arrive.
     NotSent(&'static str),
     /// Status 0, or 3 with `--strict`; the report is printed and may have arrived, since only the
     /// reply is wrong.
@@ -53,7 +53,7 @@ pub enum Outcome {
     Cluster(&'static str),
     /// Status 2; nothing is printed or sent.
     Usage(&'static str),
-    /// The same, with an answer to the person who typed instead of a line in the log.
+    /// Like `Usage`, but with an answer to the person who typed the command instead of a log line.
     Typed(&'static str),
 }
 
@@ -64,7 +64,7 @@ pub struct Row {
     steps: Vec<Step>,
 }
 
-/// A row whose outcome is still to be given.
+/// A row without its outcome.
 pub struct Draft {
     name: String,
     steps: Vec<Step>,
@@ -86,7 +86,7 @@ impl Row {
         steps.fold(Scene::new(), |scene, step| step(scene))
     }
 
-    /// The same row with `--strict`.
+    /// Adds `--strict` to a row.
     pub fn strict(mut self) -> Self {
         let args = |pod: Pod| pod.args(["--strict"]);
         self.steps.push(Box::new(move |scene| scene.change(args)));
@@ -116,7 +116,7 @@ impl Draft {
     }
 }
 
-/// What the program is started with.
+/// Changes the environment, arguments and files of the program.
 impl Draft {
     pub fn env(self, name: &str, value: impl Into<String>) -> Self {
         let (name, value) = (name.to_owned(), value.into());
@@ -131,13 +131,13 @@ impl Draft {
         self.pod(move |pod| pod.timeout(timeout))
     }
 
-    /// For a row that waits for its timeout. That of the others is long, since a busy machine is
-    /// slow.
+    /// Sets a short timeout, for a row that waits for it. The default is long enough for a busy
+    /// machine.
     pub fn short(self) -> Self {
         self.timeout("2s")
     }
 
-    /// The configuration file, instead of the usual one.
+    /// Replaces the text of the configuration file.
     pub fn config(self, content: impl Into<Vec<u8>>) -> Self {
         let content = content.into();
         self.pod(move |pod| pod.config_bytes(&content))
@@ -147,7 +147,7 @@ impl Draft {
         self.pod(move |pod| pod.config_at(path))
     }
 
-    /// A file of the mounted ServiceAccount.
+    /// Writes a file into the folder of the pod.
     pub fn file(self, name: &'static str, content: impl Into<Vec<u8>>) -> Self {
         let content = content.into();
         self.pod(move |pod| {
@@ -164,13 +164,13 @@ impl Draft {
     }
 }
 
-/// The endpoint.
+/// Changes the endpoint.
 impl Draft {
     pub fn endpoint_url(self, url: impl Into<String>) -> Self {
         self.env("METRICS_RESPONDER_ENDPOINT", url)
     }
 
-    /// Serves each connection, within TLS.
+    /// Serves each connection, inside TLS.
     pub fn endpoint(self, serve: impl Serve) -> Self {
         self.step(|scene| {
             let tls = scene.pod.authority.server();
@@ -178,12 +178,12 @@ impl Draft {
         })
     }
 
-    /// Serves each connection, below TLS.
+    /// Serves each TCP connection, without TLS.
     pub fn endpoint_tcp(self, serve: impl Serve) -> Self {
         self.step(|scene| scene.endpoint(Server::start(None, serve)))
     }
 
-    /// Accepts every report, over TLS of this configuration.
+    /// Accepts every report, with this TLS configuration.
     pub fn endpoint_tls(self, tls: fn(&Authority) -> Arc<ServerConfig>) -> Self {
         self.step(move |scene| {
             let tls = tls(&scene.pod.authority);
@@ -200,7 +200,7 @@ impl Draft {
         })
     }
 
-    /// Serves each connection once it has read a request.
+    /// Reads a request, and then serves the connection.
     pub fn endpoint_answers(self, serve: impl Serve) -> Self {
         self.endpoint(move |connection| {
             connection.request()?;
@@ -208,13 +208,13 @@ impl Draft {
         })
     }
 
-    /// Answers a request with these bytes, and hangs up.
+    /// Answers a request with these bytes, and then hangs up.
     pub fn endpoint_replies(self, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         self.endpoint_answers(move |connection| connection.write(&bytes))
     }
 
-    /// Answers a request with a beginning, and then with the same text until nobody listens.
+    /// Answers a request with a beginning, and then repeats a text until the client hangs up.
     pub fn endpoint_never_ends(self, begin: &'static str, again: &'static str) -> Self {
         self.endpoint_answers(move |connection| {
             connection.write(begin.as_bytes())?;
@@ -238,14 +238,14 @@ impl Draft {
     }
 }
 
-/// The proxy.
+/// Changes the proxy.
 impl Draft {
     pub fn proxy_url(self, url: impl Into<String>) -> Self {
         let url = url.into();
         self.step(move |scene| scene.proxy(&url))
     }
 
-    /// Serves each connection.
+    /// Serves each connection to the proxy.
     pub fn proxy(self, serve: impl Serve) -> Self {
         self.step(|scene| {
             let port = Server::start(None, serve).port;
@@ -253,7 +253,7 @@ impl Draft {
         })
     }
 
-    /// Accepts every request, over TLS of this configuration.
+    /// Accepts every request, with this TLS configuration.
     pub fn proxy_tls(self, tls: fn(&Authority) -> Arc<ServerConfig>) -> Self {
         self.step(move |scene| {
             let port = Server::accepting(Some(tls(&scene.pod.authority))).port;
@@ -261,7 +261,7 @@ impl Draft {
         })
     }
 
-    /// Serves each connection once it has read a request.
+    /// Reads a request, and then serves the connection.
     pub fn proxy_answers(self, serve: impl Serve) -> Self {
         self.proxy(move |connection| {
             connection.request()?;
@@ -269,25 +269,25 @@ impl Draft {
         })
     }
 
-    /// Answers a request with these bytes, and hangs up.
+    /// Answers a request with these bytes, and then hangs up.
     pub fn proxy_replies(self, bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         self.proxy_answers(move |connection| connection.write(&bytes))
     }
 }
 
-/// The API server. `part` is what the path and query of the requests that are meant have in common.
+/// Changes the API server, for all requests that have `part` in their path or query.
 impl Draft {
     pub fn api_port(self, port: u16) -> Self {
         self.pod(move |pod| pod.api(port))
     }
 
-    /// Serves each connection, below TLS.
+    /// Serves each TCP connection, without TLS.
     pub fn api_tcp(self, serve: impl Serve) -> Self {
         self.pod(|pod| pod.api(Server::start(None, serve).port))
     }
 
-    /// The usual API server, over TLS of this configuration.
+    /// Serves the recorded cluster, with this TLS configuration.
     pub fn api_tls(self, tls: fn(&Authority) -> Arc<ServerConfig>) -> Self {
         self.pod(move |pod| {
             let api = api::serve(tls(&pod.authority), &cluster(CLUSTER));
@@ -307,7 +307,7 @@ impl Draft {
         })
     }
 
-    /// Answers as usual, but late.
+    /// Answers as usual, after a pause.
     pub fn api_pauses(self, part: &'static str, pause: Duration) -> Self {
         self.api_answers(part, move |_, _| {
             thread::sleep(pause);
@@ -329,7 +329,7 @@ impl Draft {
         })
     }
 
-    /// Answers with these bytes, and hangs up.
+    /// Answers with these bytes, and then hangs up.
     pub fn api_writes(self, part: &'static str, bytes: &'static str) -> Self {
         self.api_answers(part, move |_, connection| {
             connection.write(bytes.as_bytes())?;
@@ -337,7 +337,7 @@ impl Draft {
         })
     }
 
-    /// Answers with a beginning, and then with the same text until so many bytes are written.
+    /// Answers with a beginning, and then repeats a text until so many bytes are written.
     pub fn api_floods(
         self,
         part: &'static str,
@@ -358,7 +358,7 @@ impl Draft {
         })
     }
 
-    /// DaemonSets by name, each with the status of the answer; no others exist.
+    /// Answers requests for these DaemonSets with these statuses; no other DaemonSets exist.
     pub fn daemonsets<const N: usize>(self, statuses: [(&'static str, u16); N]) -> Self {
         self.api_answers(DAEMONSETS, move |request, connection| {
             let name = request.path().rsplit('/').next().unwrap();

@@ -1,4 +1,4 @@
-//! Runs rows, and compares what each expects with what its run did.
+//! Runs rows, and compares the expected outcome of each with its run.
 
 use std::io::{self, Write};
 use std::panic::{self, AssertUnwindSafe};
@@ -13,10 +13,11 @@ use crate::support::run::Run;
 use crate::support::server::Request;
 use crate::support::{cluster, expected};
 
-/// More rows at once than there are processors: many of them only wait for a timeout.
+/// The number of rows that run in parallel. There are more than processors, since many rows only
+/// wait for a timeout.
 const SIDE_BY_SIDE: usize = 12;
 
-/// The text that selects rows, if not all are to run.
+/// Returns the text that selects rows, or `None` to run all rows.
 pub fn selection() -> Option<String> {
     std::env::var("ROW").ok().filter(|text| !text.is_empty())
 }
@@ -53,15 +54,14 @@ pub fn all(test: &str, rows: Vec<Row>) {
     assert_eq!(failed.into_inner(), 0, "of {total} rows");
 }
 
-/// Runs one row. A panic, such as that over a line that is not logfmt, fails this row and lets the
-/// others run.
+/// Runs one row. A panic, such as that about a line that is not logfmt, fails only this row.
 fn one(name: &str, row: Row) -> Result<(), String> {
     let outcome = row.outcome;
     let result = panic::catch_unwind(AssertUnwindSafe(|| check(row)));
     let result = result.unwrap_or_else(|_| Err("a panic, which is shown above".to_owned()));
     if selection().is_some() {
         let verdict = if result.is_ok() { "ok" } else { "FAILED" };
-        // Not by `eprintln!`, whose output is shown only for tests that fail.
+        // Avoid `eprintln!`: its output is shown only for tests that fail.
         let line = format!("{verdict:6} {name} -> {outcome:?}\n");
         io::stderr().write_all(line.as_bytes()).unwrap();
     }
@@ -90,7 +90,7 @@ fn check(row: Row) -> Result<(), String> {
         ("number of lines", run.lines().len() == 1),
         ("beginning of the line", run.stderr.starts_with(begins)),
         ("reason", has_reason(&run, outcome)),
-        // The report is in the log before any of it can leave.
+        // The program prints the report before it sends any of it.
         ("standard output", run.stdout == printed.unwrap_or_default()),
         (
             "a connection to the endpoint",
@@ -107,8 +107,8 @@ fn check(row: Row) -> Result<(), String> {
         ),
         ("an answer that was not requested", scene.is_used()),
         ("a redirect", scene.elsewhere.connections() == 0),
-        // Reading and sending have a budget each, and a busy machine is slow.
-        ("budget", run.took < Duration::from_secs(30)),
+        // Reading and sending each have a time limit, and a busy machine is slow.
+        ("time", run.took < Duration::from_secs(30)),
     ];
     match holds.iter().find(|(_, holds)| !holds) {
         None => Ok(()),
@@ -116,7 +116,7 @@ fn check(row: Row) -> Result<(), String> {
     }
 }
 
-/// What is printed and posted, if anything is.
+/// Returns the report that is printed and perhaps posted, if there is one.
 fn report(outcome: Outcome) -> Option<String> {
     let report = expected(&cluster(CLUSTER));
     let cni = r#""cni-plugin":"canal","#;

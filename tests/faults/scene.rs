@@ -1,5 +1,5 @@
-//! The scene of a run: a pod, the API server of a recorded cluster and an endpoint, all of them in
-//! order until a row changes one.
+//! Builds the scene of a run: a pod, the API server of a recorded cluster and an endpoint. All of
+//! them work until a row changes one.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,20 +21,20 @@ pub struct Scene {
 
 type Handlers = Arc<RwLock<Vec<Handler>>>;
 
-/// Some requests, which the API server does not answer as usual.
+/// Another answer of the API server to some requests.
 struct Handler {
-    /// What their path and query have in common.
+    /// A part of the path and query of these requests.
     part: &'static str,
     answer: Box<dyn Answer>,
     used: AtomicBool,
 }
 
-/// What a server does with a connection.
+/// A function that serves a connection.
 pub trait Serve: Fn(&mut Connection) -> io::Result<()> + Send + Sync + 'static {}
 
 impl<F> Serve for F where F: Fn(&mut Connection) -> io::Result<()> + Send + Sync + 'static {}
 
-/// What an API server does with a request.
+/// A function that answers a request to the API server.
 pub trait Answer:
     Fn(&Request, &mut Connection) -> io::Result<Handled> + Send + Sync + 'static
 {
@@ -72,13 +72,13 @@ impl Scene {
         }
     }
 
-    /// With another endpoint.
+    /// Replaces the endpoint.
     pub fn endpoint(self, endpoint: Server) -> Self {
         let scene = self.change(|pod| pod.endpoint(&endpoint.https()));
         Self { endpoint, ..scene }
     }
 
-    /// Behind a proxy, with an endpoint that is not on this machine: one that is would be reached
+    /// Sets a proxy, and an endpoint that is not on this machine, since that would be reached
     /// directly.
     pub fn proxy(self, url: &str) -> Self {
         self.change(|pod| {
@@ -87,7 +87,7 @@ impl Scene {
         })
     }
 
-    /// With another answer to the requests that have `part` in their path or query.
+    /// Answers the requests that have `part` in their path or query in another way.
     pub fn answer(self, part: &'static str, answer: impl Answer) -> Self {
         self.handlers.write().unwrap().push(Handler {
             part,
@@ -97,7 +97,7 @@ impl Scene {
         self
     }
 
-    /// Whether each of those answers was requested, without which a row would test nothing.
+    /// Returns true if each of these answers was requested; otherwise a row would test nothing.
     pub fn is_used(&self) -> bool {
         let handlers = self.handlers.read().unwrap();
         handlers
@@ -112,10 +112,10 @@ fn handle(
     connection: &mut Connection,
 ) -> io::Result<Handled> {
     let handlers = handlers.read().unwrap();
-    let mut meant = handlers
+    let mut matching = handlers
         .iter()
         .filter(|handler| request.target.contains(handler.part));
-    match meant.next() {
+    match matching.next() {
         None => Ok(Handled::No),
         Some(handler) => {
             handler.used.store(true, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! What must hold for any bytes whatever. The fuzzer calls these, and `tests/properties.rs` replays
-//! what it once found.
+//! Checks laws that must hold for any bytes. The fuzzer calls these functions;
+//! `tests/properties.rs` calls them with inputs that the fuzzer once found.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,7 +8,7 @@ use metrics_responder::internals::{
     self, Config, Env, File, MANIFEST, Os, Rke2Config, Switch, Tally,
 };
 
-/// Holds for these bytes, or panics.
+/// A function that panics if the law does not hold for these bytes.
 pub type Law = fn(&[u8]);
 
 /// Every law, by the name of its fuzz target.
@@ -23,7 +23,7 @@ pub const LAWS: [(&str, Law); 8] = [
     ("rke2_config", rke2_config),
 ];
 
-/// A configuration is off, right, or wrong in one line that names its file. With an opt-out of the
+/// A configuration is valid, or gives an error that names the file. With an opt-out in the
 /// environment it is off.
 pub fn config(data: &[u8]) {
     let file = || File::of("c.yaml", data);
@@ -34,29 +34,30 @@ pub fn config(data: &[u8]) {
         let text = error.to_string();
         assert!(text.starts_with("c.yaml: "), "{text}");
     }
-    let objection = Env::of(&[("DO_NOT_TRACK", "1")]);
+    let opt_out = Env::of(&[("DO_NOT_TRACK", "1")]);
     assert!(matches!(
-        Switch::find(&file(), &objection),
+        Switch::find(&file(), &opt_out),
         Ok(Switch::Off { .. })
     ));
 }
 
-/// A line that says `enabled: false`, whatever comes after it, is an opt-out.
+/// The line `enabled: false` is an opt-out, with any text after it.
 pub fn opt_out(data: &[u8]) {
     let text = [b"enabled: false\n", data].concat();
     let found = Switch::find(&File::of("c.yaml", &text), &Env::of(&[]));
     assert!(matches!(found, Ok(Switch::Off { .. })), "{found:?}");
 }
 
-/// A kubeconfig gives access or a reason. `/nowhere` keeps it from reading files of this machine by
-/// relative paths.
+/// A kubeconfig gives access or an error. The folder `/nowhere` keeps it from reading files of
+/// this machine by relative paths.
 pub fn kubeconfig(data: &[u8]) {
     if let Err(reason) = internals::kubeconfig(data, Path::new("/nowhere"), None) {
         assert!(!reason.is_empty());
     }
 }
 
-/// First line `NO_PROXY`, second the host: an exception stays one whatever is added to the list.
+/// An exception stays an exception if the list gets longer. The first line is `NO_PROXY`, and the
+/// rest is the host.
 pub fn no_proxy(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let (list, host) = text.split_once('\n').unwrap_or((&text, "a.example"));
@@ -66,8 +67,9 @@ pub fn no_proxy(data: &[u8]) {
     assert!(!internals::is_excepted("", host, 443));
 }
 
-/// The first byte says in which pieces the rest arrives, and where in it the buffer ends: blanks
-/// before it fill the buffer but for so many bytes. Neither must matter.
+/// A node list gives the same result in pieces of any size, and with the end of the buffer at any
+/// place. The first byte is the size of the pieces, and also of the part of the list that fits into
+/// the buffer after leading blanks.
 pub fn node_stream(data: &[u8]) {
     let Some((size, json)) = data.split_first() else {
         return;
@@ -84,13 +86,13 @@ pub fn node_stream(data: &[u8]) {
     }
 }
 
-/// Any text gives a word of the table.
+/// Any osImage gives a word of the table.
 pub fn os_image(data: &[u8]) {
     let os = Os::of(&String::from_utf8_lossy(data));
     assert!(Os::all().any(|known| known == os));
 }
 
-/// Any reply is judged. Only JSON with the key is accepted.
+/// A reply is accepted only if it is JSON with the key.
 pub fn reply(data: &[u8]) {
     if internals::read_reply(data).is_ok() {
         let text = String::from_utf8_lossy(data);
@@ -98,8 +100,8 @@ pub fn reply(data: &[u8]) {
     }
 }
 
-/// A zero byte divides the configuration from a manifest; without one the manifest is the built-in
-/// one. Patching twice is patching once.
+/// Patching a manifest twice gives the same as patching it once. A zero byte separates the
+/// configuration from the manifest; without one, the built-in manifest is used.
 pub fn rke2_config(data: &[u8]) {
     let mut parts = data.splitn(2, |byte| *byte == 0);
     let mut config = Rke2Config::default();

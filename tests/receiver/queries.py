@@ -33,20 +33,20 @@ RESPONSE = json.loads((RECEIVER / "response-config.json").read_text())
 
 DATABASE = "rke2_upgrade_responder"
 HOUR, DAY, WEEK, PERIOD = 3600, 86400, 7 * 86400, 8 * 3600
-# A Monday, 00:00 UTC. Fixed, so that every run loads the same bytes.
+# A Monday, 00:00 UTC. It is fixed, so that every run loads the same bytes.
 START = 1704067200
 PERIODS = 42
 END = START + PERIODS * PERIOD
 
 
 def columns_of(measurement):
-    """The columns that the continuous queries write into this measurement, without "rest"."""
+    """Returns the columns that the continuous queries write into this measurement, without "rest"."""
     columns = re.findall(r'count\("n"\) AS "([^"]+)" INTO "history"\."(\w+)"', QUERIES)
     return {column for column, into in columns if into == measurement} - {"rest"}
 
 
-# The values of a report. Every word with a continuous query occurs, with and without multus; the common ones
-# more often. "newcni", "neweros" and "alpine" have none.
+# The values of a report. Every word that has a continuous query occurs, with and without multus, and common words
+# occur more often. "newcni", "neweros" and "alpine" have no continuous query.
 VERSIONS = [
     f"v1.{minor}.{patch}+{suffix}" for minor in (34, 35, 36) for patch in (1, 2) for suffix in ("rke2r1", "k3s1")
 ]
@@ -72,7 +72,7 @@ class Report:
     place: tuple | None
 
     def line(self):
-        """The point as upgrade-responder writes it; an empty tag is not stored."""
+        """Returns the point as upgrade-responder writes it; an empty tag is not stored."""
         tags = {
             "app_version": self.version,
             "clusteruuid": self.cluster,
@@ -94,7 +94,7 @@ class Report:
 
 
 def generate(clusters=300, seed=20240101):
-    """Two weeks of clusters that report every 8 hours, are created and deleted, miss reports, and change."""
+    """Makes two weeks of reports: clusters report every 8 hours, begin, end, miss reports, and change."""
     rng = random.Random(seed)
     reports = []
     for _ in range(clusters):
@@ -131,7 +131,7 @@ def generate(clusters=300, seed=20240101):
             at = START + period * PERIOD + shift + rng.randrange(5)
             current = replace(current, time=int(at * 10**9) + rng.randrange(10**9))
             reports.append(current)
-            # Somebody starts the Job by hand: the same report again, or one with another CNI.
+            # Somebody starts the Job by hand: it sends the same report again, or one with another CNI.
             if rng.random() < 0.05:
                 current = replace(current, time=current.time + rng.randrange(1, 600 * 10**9))
                 if rng.random() < 0.3:
@@ -141,7 +141,7 @@ def generate(clusters=300, seed=20240101):
 
 
 def last_of_each(reports, begin, end):
-    """The last report of each cluster in the window."""
+    """Returns the last report of each cluster in the window."""
     last = {}
     for report in reports:
         if begin * 10**9 <= report.time < end * 10**9 and (
@@ -151,7 +151,7 @@ def last_of_each(reports, begin, end):
     return list(last.values())
 
 
-# The expected results, from the reports alone. ---------------------------------------------------------------
+# The expected results, computed from the reports. ---------------------------------------------------------------
 
 
 def median(numbers):
@@ -160,7 +160,7 @@ def median(numbers):
 
 
 def percentile(numbers, percent):
-    """By nearest rank, as InfluxQL defines it."""
+    """Returns the percentile by nearest rank, as InfluxQL defines it."""
     rank = int(len(numbers) * percent / 100 + 0.5) - 1
     return sorted(numbers)[rank] if 0 <= rank < len(numbers) else None
 
@@ -208,7 +208,7 @@ HISTORY = (
 
 
 def history(reports):
-    """measurement → {(tag value, time): row}, as the continuous queries should write it."""
+    """Returns measurement → {(tag value, time): row}, as the continuous queries should write it."""
     cni, system = listed(columns_of("clusters_by_cni")), listed(columns_of("clusters_by_os"))
     tables = {name: {} for name in HISTORY}
     for begin in range(START, END, PERIOD):
@@ -244,7 +244,7 @@ class Influx:
             return error.code, error.read().decode()
 
     def results(self, text, database=DATABASE):
-        """The result of each statement, requested as the curl of deploy/receiver/README.md does."""
+        """Returns the result of each statement, requested like the curl command of deploy/receiver/README.md."""
         _, body = self.post("/query", {"db": database, "epoch": "s"}, urllib.parse.urlencode({"q": text}).encode())
         reply = json.loads(body)
         return reply.get("results") or [{"error": reply.get("error")}]
@@ -256,7 +256,7 @@ class Influx:
         return result.get("series", [])
 
     def rows(self, text, database=DATABASE):
-        """{(tag value, time): {column: value}}, without the columns that have no value."""
+        """Returns {(tag value, time): {column: value}}, without the columns that have no value."""
         rows = {}
         for series in self.series(text, database):
             tag = "".join(series.get("tags", {}).values())
@@ -277,7 +277,7 @@ class Influx:
         return [result["error"] for result in self.results(text, database) if "error" in result]
 
     def everything(self):
-        """{(policy, measurement): its points, as a multiset}"""
+        """Returns {(policy, measurement): points as a multiset}."""
         measurements = self.column("SHOW MEASUREMENTS")
         points = {}
         for policy in self.column(f"SHOW RETENTION POLICIES ON {DATABASE}"):
@@ -347,7 +347,7 @@ run-interval = "1s"
 
 
 def wait_until(holds, seconds=30):
-    """Returns as soon as `holds` does; the check that follows says what is missing if it never does."""
+    """Waits until `holds` returns true, or until the time is up; the next check then reports the failure."""
     deadline = time.monotonic() + seconds
     while not holds() and time.monotonic() < deadline:
         time.sleep(0.2)
@@ -365,14 +365,14 @@ def continuous_queries():
 
 
 def between(select, begin, end):
-    """A continuous query's SELECT for one window, as deploy/receiver/README.md says for a gap in the past."""
+    """Limits the SELECT of a continuous query to one window, as deploy/receiver/README.md does to fill a gap."""
     head, group_by = re.fullmatch(r"(.*)(GROUP BY time\(.*)", select, re.S).groups()
     word = "AND" if "WHERE" in head.rpartition('"clusteruuid")')[2] else "WHERE"
     return f"{head} {word} time >= {begin}s AND time < {end}s {group_by}"
 
 
 def in_window(query, begin, end, version=".*", cni=".*", os=".*"):
-    """A query of the file or of the dashboard, for one window and one filter."""
+    """Limits a query of the file or of the dashboard to one window and one filter."""
     window = f"time >= {begin}s AND time < {end}s"
     query = query.replace("$timeFilter", window)
     query = re.sub(r"time > now\(\) - \w+", window, query)
@@ -384,7 +384,7 @@ def in_window(query, begin, end, version=".*", cni=".*", os=".*"):
 
 
 def snake_case(key):
-    """The name under which upgrade-responder stores a key."""
+    """Returns the name under which upgrade-responder stores a key."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).replace("-", "_").lower()
 
 
@@ -395,7 +395,7 @@ def panels():
 
 
 def readme(pattern):
-    """The numbers that the receiver's pages have where `pattern` matches."""
+    """Returns the numbers on the receiver's pages that `pattern` matches."""
     found = re.search(pattern, re.sub(r"\s+", " ", PAGES))
     if not found:
         raise ValueError(f"no page of deploy/receiver has anything like: {pattern}")
@@ -425,7 +425,7 @@ class Checks:
 
 
 def check_files(checks, reports):
-    """What upgrade-responder requires of its two files at its start, and the words of the client's tables."""
+    """Checks what upgrade-responder requires of its two files at start, and the words of the client's tables."""
     tags, fields = SCHEMA["extraTagInfoSchema"], SCHEMA["extraFieldInfoSchema"]
     checks.equal("appVersion is a string", SCHEMA["appVersionSchema"]["dataType"], "string")
     checks.equal("tags are strings", {schema["dataType"] for schema in tags.values()}, {"string"})
@@ -450,7 +450,7 @@ def check_files(checks, reports):
 
 
 def check_numbers(checks):
-    """The arithmetic of the pages, and the settings and measurements that it starts from."""
+    """Checks the arithmetic of the pages, and the settings and measurements on which it is based."""
     manifest = (ROOT / "deploy/upgrade-responder.yaml").read_text()
     checks.true("three runs a day", re.search(r"schedule: \"?0 \*/8 \* \* \*", manifest))
     checks.true("a spread of ten minutes", re.search(r"\bspread: \"?10m\b", manifest))
@@ -499,7 +499,7 @@ OWN = {
 
 
 def check_setup(checks, influx):
-    """The whole file at once, twice, with upgrade-responder starting before, between and after."""
+    """Loads the whole file twice; upgrade-responder starts before, between and after."""
 
     def start_upgrade_responder(period):
         statements = [f"CREATE DATABASE {DATABASE}"]
@@ -550,7 +550,7 @@ def check_history(checks, influx, tables):
 
 
 def check_running(checks, influx, reports):
-    """The continuous queries as InfluxDB itself runs them, with periods of 5 seconds."""
+    """Lets InfluxDB run the continuous queries, with periods of 5 seconds."""
     database, seconds = "live", 5
     setup = QUERIES.split("-- Part 2")[0].replace(DATABASE, database)
     setup = setup.replace("time(8h)", f"time({seconds}s)").replace("time(7d, 4d)", f"time({seconds}s)")
@@ -574,7 +574,7 @@ def check_running(checks, influx, reports):
 
 
 def expected(name, reports, tables, begin, end, **patterns):
-    """The result of a named query for one window."""
+    """Returns the expected result of a named query for one window."""
 
     def rows(measurement, columns=None):
         return {
@@ -610,7 +610,7 @@ def expected(name, reports, tables, begin, end, **patterns):
             return {r.os for r in once}
 
 
-# All, half, a day, a period, and one that begins and ends within periods.
+# Windows: everything, half, a day, a period, and one that begins and ends inside periods.
 WINDOWS = [
     (START, END),
     (START + WEEK, END),
@@ -643,7 +643,7 @@ def check_queries(checks, influx, reports, tables):
 
 
 def check_warnings(checks, influx, reports):
-    """The queries that the comments and the pages warn of return the wrong numbers that they describe."""
+    """Checks that the queries that comments and pages warn about return the wrong numbers that they describe."""
     window = f"time >= {START}s AND time < {END}s"
     clusters = len({r.cluster for r in reports})
     checks.true("there is more than one report a cluster", len(reports) > 10 * clusters)
@@ -715,8 +715,8 @@ def listed_clusters(influx):
 
 
 def check_tag_limit(checks, influxd, folder):
-    """max-values-per-tag drops the clusters above it, with the in-memory index only."""
-    # One write each: InfluxDB compares the limit with what was there before a write.
+    """Checks that max-values-per-tag drops clusters above the limit, but only with the in-memory index."""
+    # Write each cluster separately: InfluxDB compares the limit with the values from before a write.
     reports = [replace(generate(1)[0], cluster=f"cluster-{n}", time=START * 10**9 + n) for n in range(25)]
     for index, limit, want in (("inmem", 10, 10), ("inmem", 0, 25), ("tsi1", 10, 25)):
         with influxdb(influxd, folder / f"{index}-{limit}", index, limit) as influx:
@@ -731,7 +731,7 @@ def check_tag_limit(checks, influxd, folder):
 
 
 def recipe(influx, cluster):
-    """Runs the commands of deploy/receiver/data.md that forget a cluster: the shell's status, and the replies."""
+    """Runs the commands of deploy/receiver/data.md that forget a cluster. Returns exit status and replies."""
     [script] = [block for block in re.findall(r"^```sh\n(.*?)^```", PAGES, re.M | re.S) if "uuid=" in block]
     script, urls = re.subn("http://INFLUXDB:8086", influx.url, script)
     script, uuids = re.subn("^uuid=.*", f"uuid={cluster}", script, flags=re.M)
@@ -741,7 +741,7 @@ def recipe(influx, cluster):
 
 
 def files_with(folder, text):
-    """The folders below data/DATABASE or wal/DATABASE, or the files beside them, that contain `text`."""
+    """Returns the folders in data/DATABASE or wal/DATABASE, and the files next to them, that contain `text`."""
     found = set()
     for path in folder.rglob("*"):
         # InfluxDB deletes files while it compacts.
@@ -752,7 +752,7 @@ def files_with(folder, text):
 
 
 def check_expiry(checks, influxd, folder):
-    """InfluxDB keeps the reports of 90 days, and deletes older ones together with the last one of their week."""
+    """Checks that InfluxDB keeps 90 days of reports, and deletes older ones with the last report of their week."""
     with influxdb(influxd, folder / "expiry") as influx:
         influx.results(QUERIES)
         influx.results(f"ALTER RETENTION POLICY autogen ON {DATABASE} DURATION INF")
@@ -782,7 +782,7 @@ def check_expiry(checks, influxd, folder):
 
 
 def check_forgetting(checks, influxd, folder, index):
-    """The recipe of deploy/receiver/data.md removes one cluster from every policy, and changes nothing else."""
+    """Checks that the recipe of deploy/receiver/data.md removes one cluster from every policy and nothing else."""
     reports = generate(clusters=40)
     series_of = Counter(cluster for cluster, *_ in {(r.cluster, r.version, r.place) for r in reports})
     forgotten, series = series_of.most_common(1)[0]

@@ -1,8 +1,8 @@
 //! Receives reports as upgrade-responder does, without a database. It is stricter: it refuses a
 //! report if the real one would silently drop any part of it.
 //!
-//! Usage: `receiver [ADDRESS:PORT]`. Prints each report that it stores, compact, on a line of its
-//! own.
+//! Usage: `receiver [ADDRESS:PORT]`. Prints each accepted report on a line of its own, in compact
+//! form.
 
 #![allow(
     clippy::unwrap_used,
@@ -21,7 +21,7 @@ use std::net::TcpListener;
 use serde_json::{Map, Value};
 use server::{ACCEPTED, Connection, Request, Server};
 
-/// The schema that a real upgrade-responder is started with.
+/// The schema with which a real upgrade-responder is started.
 const SCHEMA: &str = include_str!("../../deploy/receiver/request-schema.json");
 
 #[allow(dead_code, reason = "the example `demo` calls `receive` itself")]
@@ -68,7 +68,7 @@ fn serve(
     Ok(())
 }
 
-/// Returns the report to store, or nothing for a health check, or the refusal.
+/// Returns the report to store, `None` for a health check, or the refusal.
 fn answer(schema: &Value, request: &Request) -> Result<Option<Value>, (u16, String)> {
     match (&*request.method, &*request.target) {
         ("GET", "/v1/healthcheck") => Ok(None),
@@ -92,7 +92,8 @@ fn check(schema: &Value, report: &Value) -> Result<(), (u16, String)> {
         match (&**key, value) {
             ("appVersion", Value::String(_)) => fits(key, &schema["appVersionSchema"], value)?,
             ("extraTagInfo", Value::Object(tags)) => {
-                // upgrade-responder reads a Go map of strings: one number fails the whole report.
+                // upgrade-responder reads a Go map of strings: a single number fails the whole
+                // report.
                 if let Some((tag, _)) = tags.iter().find(|(_, v)| !v.is_string()) {
                     return Err((400, format!("{tag}: cannot unmarshal into string")));
                 }

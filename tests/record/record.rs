@@ -1,10 +1,10 @@
-//! Saves a cluster as a recording for `testdata`, harmless by construction.
+//! Saves a cluster as a recording for `testdata`, without any private data.
 //!
 //! Usage: `record FOLDER --kubeconfig FILE`
 //!
-//! Nothing is filtered out of what the API server wrote: each file is made anew, from the few
-//! values that the program reads. A version, server roles, known DaemonSets and osImage strings go
-//! in; no other text does.
+//! It does not filter the answers of the API server, but makes each file from the few values that
+//! the program reads. A recording contains a version, server roles, known DaemonSets and osImage
+//! strings, and no other text of the cluster.
 
 use std::error::Error;
 use std::fs;
@@ -18,7 +18,7 @@ use metrics_responder::internals::{Cluster, Env, Kubeconfig, META, Node, PRIMARY
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// Every node is read in full, and nobody waits for it in a hurry.
+/// The time limit, which is long enough for any cluster, since nobody is in a hurry.
 const BUDGET: Duration = Duration::from_secs(120);
 
 #[allow(dead_code, reason = "the tests call `record` itself")]
@@ -50,8 +50,8 @@ fn parse() -> Result<(Cluster, PathBuf), Box<dyn Error>> {
     }
 }
 
-/// Reads the cluster and writes the recording into a folder that is empty or missing. Returns what
-/// to tell.
+/// Reads the cluster and writes the recording into a folder that is empty or missing. Returns a
+/// summary for the user.
 pub fn record(cluster: &Cluster, env: &Env, folder: &Path) -> Result<String, Box<dyn Error>> {
     refuse_to_overwrite(folder)?;
     let api = cluster.open(env, BUDGET, Log::default())?;
@@ -106,7 +106,8 @@ fn write(file: &Path, content: &Value) -> Result<(), String> {
     written.map_err(|e| format!("{}: {e}", file.display()))
 }
 
-/// Another UUID: always the same for this cluster, and no way back. Without its age.
+/// Makes the namespace without its age, and with another UUID, which is always the same for a
+/// cluster and from which the real one cannot be found.
 fn kube_system(uid: Uuid) -> Value {
     let uid = Uuid::new_v5(&Uuid::NAMESPACE_OID, uid.as_bytes());
     json!({"kind": "Namespace", "apiVersion": "v1", "metadata": {"name": "kube-system", "uid": uid}})

@@ -1,4 +1,4 @@
-//! An API server that serves a recording, as the real one would: token, Table, 404 and all.
+//! Serves a recording as a real API server would, with token, Table and 404.
 
 use std::fs;
 use std::io;
@@ -11,12 +11,13 @@ use super::server::{Connection, Request, Server};
 
 pub const TOKEN: &str = "acme-canary-token.abc_DEF-123";
 
-/// What became of a request that a test may answer in its own way.
+/// The result of a function with which a test may answer a request.
 pub enum Handled {
+    /// The function has answered.
     Yes,
-    /// It is answered as usual.
+    /// The request is to be answered as usual.
     No,
-    /// And the connection is to be closed.
+    /// The function has answered, and the connection is to be closed.
     Closed,
 }
 
@@ -25,7 +26,7 @@ pub fn serve(tls: Arc<ServerConfig>, recording: &Path) -> Server {
     serve_with(tls, recording, |_, _| Ok(Handled::No))
 }
 
-/// Serves the recording, but for the requests that `fault` handles.
+/// Serves the recording, except for the requests that `fault` handles.
 pub fn serve_with(
     tls: Arc<ServerConfig>,
     recording: &Path,
@@ -54,7 +55,7 @@ pub fn respond(recording: &Path, request: &Request) -> (u16, String) {
     read(recording, request)
 }
 
-/// The same for a client that needs no token.
+/// Answers like [`respond`], but needs no token.
 pub fn read(recording: &Path, request: &Request) -> (u16, String) {
     let path = request.target.split('?').next().unwrap();
     let file = |suffix: &str| -> PathBuf { recording.join(format!("{}{suffix}", &path[1..])) };
@@ -70,7 +71,7 @@ pub fn read(recording: &Path, request: &Request) -> (u16, String) {
     }
 }
 
-/// What a real API server says with this status.
+/// Returns the body that a real API server sends with this status.
 pub fn refusal(status: u16) -> (u16, String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/errors");
     let text = fs::read_to_string(folder.join(format!("{status}.txt"))).unwrap_or_default();

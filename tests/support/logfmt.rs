@@ -1,11 +1,12 @@
-//! A strict reader of logfmt, by the grammar of Go's go-logfmt, which Loki uses: a bare value has
+//! Reads logfmt strictly, by the grammar of Go's go-logfmt, which Loki uses: a bare value has
 //! neither quotes nor an equals sign, and a quoted one is a JSON string. Answers to a person are
 //! plain text.
 
-/// What an answer to a person begins with.
+/// The beginning of an answer to a person.
 pub const ANSWER: &str = "metrics-responder: ";
 
-/// The keys and values of a line, none of an answer; the error says at which byte it is not logfmt.
+/// Returns the keys and values of a line, or none for an answer to a person. The error has the byte
+/// at which the line is not logfmt.
 pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {
     if line.starts_with(ANSWER) {
         let control = line.find(char::is_control);
@@ -49,7 +50,7 @@ pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {
     Ok(pairs)
 }
 
-/// The length of a string with its quotes.
+/// Returns the length of a string with its quotes.
 fn quoted(text: &str) -> Option<usize> {
     let mut escaped = false;
     for (i, byte) in text.bytes().enumerate().skip(1) {

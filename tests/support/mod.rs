@@ -1,5 +1,5 @@
-//! Fixtures of the end-to-end tests: certificates, servers on loopback that answer as a test says,
-//! and the built program started as in a pod.
+//! Contains the fixtures of the end-to-end tests: certificates, servers on loopback, and the built
+//! program, started as in a pod.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
 #![allow(
@@ -21,7 +21,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// A folder of its own for a test, gone with it.
+/// A temporary folder for one test, which is deleted at the end of the test.
 pub struct Folder(PathBuf);
 
 impl Folder {
@@ -33,7 +33,7 @@ impl Folder {
             let path = std::env::temp_dir().join(name);
             match fs::create_dir(&path) {
                 Ok(()) => return Self(path),
-                // Left behind by an earlier process of this number.
+                // An earlier process with the same id did not delete its folder: try the next name.
                 Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => panic!("{}: {e}", path.display()),
             }
@@ -44,7 +44,7 @@ impl Folder {
         &self.0
     }
 
-    /// Writes a file, with the folders above it.
+    /// Writes a file, and makes the folders above it.
     pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
         let file = self.0.join(name);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
@@ -59,7 +59,7 @@ impl Drop for Folder {
     }
 }
 
-/// The files below a folder, relative to it and sorted.
+/// Lists the files below a folder, relative to it and sorted.
 pub fn files(folder: &Path) -> Vec<PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -77,7 +77,7 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The recorded clusters.
+/// Lists the recorded clusters.
 pub fn clusters() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/clusters");
     let mut clusters: Vec<_> = fs::read_dir(folder)
@@ -88,14 +88,14 @@ pub fn clusters() -> Vec<PathBuf> {
     clusters
 }
 
-/// One of the recorded clusters.
+/// Returns the folder of a recorded cluster.
 pub fn cluster(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("testdata/clusters")
         .join(name)
 }
 
-/// The report that a recorded cluster must give, compact as it is posted.
+/// Returns the expected report of a recorded cluster, in the compact form that is posted.
 pub fn expected(cluster: &Path) -> String {
     let text = fs::read_to_string(cluster.join("expected-payload.json")).unwrap();
     compact(&text)
@@ -129,7 +129,7 @@ pub fn timestamp(seconds: u64) -> String {
     )
 }
 
-/// Takes the blanks out of JSON; the payloads have none within their strings.
+/// Removes the blanks from JSON; the strings of the payloads contain none.
 pub fn compact(json: &str) -> String {
     json.split_whitespace().collect()
 }

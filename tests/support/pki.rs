@@ -1,4 +1,4 @@
-//! A certificate authority for the servers of the tests.
+//! Makes certificates for the servers of the tests.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub const P521_CA: &str = include_str!("p521/ca.pem");
 
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
-/// A certificate for this machine by its three names, unless said otherwise.
+/// The content of a certificate. The default is for this machine, by its three names.
 pub struct Leaf {
     pub names: Vec<String>,
     pub from: (i32, u8, u8),
@@ -61,7 +61,7 @@ impl Authority {
         (certificate.der().clone(), key)
     }
 
-    /// TLS 1.2 and 1.3 with a good certificate.
+    /// Offers TLS 1.2 and 1.3, with a valid certificate.
     pub fn server(&self) -> Arc<ServerConfig> {
         self.server_with(Leaf::default())
     }
@@ -95,15 +95,16 @@ impl Authority {
 }
 
 impl Authority {
-    /// A certificate for 127.0.0.1 that [`P521_CA`] has signed with ECDSA and SHA-512, as Go does with
-    /// a key on that curve. ring does not know this algorithm, and rcgen cannot make it.
+    /// Has a certificate for 127.0.0.1 that [`P521_CA`] has signed with ECDSA and SHA-512, as Go
+    /// does with a key on that curve. ring does not know this algorithm, and rcgen cannot sign with
+    /// it.
     pub fn p521_server() -> Arc<ServerConfig> {
         let certificate = CertificateDer::from_pem_slice(include_bytes!("p521/certificate.pem"));
         let key = KeyPair::from_pem(include_str!("p521/key.pem")).unwrap();
         Arc::new(config((certificate.unwrap(), key), rustls::ALL_VERSIONS))
     }
 
-    /// A certificate that nobody but itself has signed.
+    /// Has a self-signed certificate.
     pub fn self_signed() -> Arc<ServerConfig> {
         let params = CertificateParams::new(Leaf::default().names).unwrap();
         let key = KeyPair::generate().unwrap();

@@ -1,4 +1,4 @@
-//! The built program, started as in a pod: an API server and an endpoint on loopback, a mounted
+//! Runs the built program as in a pod: with an API server and an endpoint on loopback, a mounted
 //! ServiceAccount, a configuration file, and no other environment.
 
 use std::path::PathBuf;
@@ -10,13 +10,14 @@ use super::pki::Authority;
 use super::server::Server;
 use super::{Folder, cluster, logfmt};
 
-/// Seconds that a run gets by default for each half, so that a test on a busy machine still means
-/// what it says.
+/// The default time limit for reading, and for sending: long enough that a busy machine does not
+/// fail a test.
 const TIMEOUT: &str = "20s";
 
 pub struct Pod {
     pub folder: Folder,
-    /// Whom the program trusts as API server and, through `caFile`, as endpoint.
+    /// The authority that the program trusts for the API server and, through `caFile`, the
+    /// endpoint.
     pub authority: Authority,
     env: Vec<(String, String)>,
     args: Vec<String>,
@@ -24,13 +25,13 @@ pub struct Pod {
     config_at: Option<PathBuf>,
 }
 
-/// A run whose report was printed, and which waits before sending it.
+/// A run that has printed its report, and waits before sending it.
 pub struct Waiting {
     pub child: Child,
     pub report: String,
 }
 
-/// What a run left behind.
+/// The result of a run.
 #[derive(Debug)]
 pub struct Run {
     pub code: Option<i32>,
@@ -40,12 +41,12 @@ pub struct Run {
 }
 
 impl Run {
-    /// The lines of standard error.
+    /// Returns the lines of standard error.
     pub fn lines(&self) -> Vec<&str> {
         self.stderr.lines().collect()
     }
 
-    /// The value of a key on the last line of the log.
+    /// Returns the value of a key on the last line of the log.
     pub fn logged(&self, key: &str) -> Option<String> {
         let line = logfmt::parse(self.lines().last()?).ok()?;
         line.into_iter()
@@ -53,23 +54,23 @@ impl Run {
             .map(|(_, value)| value)
     }
 
-    /// The answer to a command that a person typed, if that is all it says.
+    /// Returns the answer to the person who typed the command, if standard error has nothing else.
     pub fn answer(&self) -> Option<&str> {
         self.stderr.strip_prefix(logfmt::ANSWER)?.strip_suffix('\n')
     }
 
-    /// All that anybody could see of it.
+    /// Returns all output of the run.
     pub fn text(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 }
 
 impl Pod {
-    /// With a mounted ServiceAccount, and nowhere to go yet.
+    /// Makes a pod with a mounted ServiceAccount, but without an API server and an endpoint.
     pub fn new() -> Self {
         let (folder, authority) = (Folder::new(), Authority::new());
         folder.write("sa/token", format!("{TOKEN}\n"));
-        // In a cluster that renews its CA there are two, the new one last.
+        // Add an old CA before it, as in a cluster that renews its CA.
         let old = Authority::named("acme-canary authority of old");
         let bundle = [old.pem(), authority.pem()].concat();
         folder.write("sa/ca.crt", &bundle);
@@ -88,7 +89,7 @@ impl Pod {
         }
     }
 
-    /// The API server is on this port.
+    /// Sets the port of the API server.
     pub fn api(self, port: u16) -> Self {
         self.env("KUBERNETES_SERVICE_HOST", "127.0.0.1")
             .env("KUBERNETES_SERVICE_PORT", &port.to_string())
@@ -108,12 +109,12 @@ impl Pod {
         self
     }
 
-    /// Instead of the configuration file's usual text.
+    /// Replaces the text of the configuration file.
     pub fn config(self, text: &str) -> Self {
         self.config_bytes(text.as_bytes())
     }
 
-    /// The text of the configuration file.
+    /// Returns the text of the configuration file.
     pub fn config_text(&self) -> &[u8] {
         &self.config
     }
@@ -123,7 +124,7 @@ impl Pod {
         self
     }
 
-    /// Instead of a configuration file of this pod's.
+    /// Uses this configuration file instead of the one of this pod.
     pub fn config_at(mut self, path: &str) -> Self {
         self.config_at = Some(path.into());
         self
@@ -160,7 +161,7 @@ impl Pod {
     }
 }
 
-/// Waits for the end. Whatever a test is about, every line of the log has to be logfmt.
+/// Waits for the end of a run, and checks that every line of its log is logfmt.
 pub fn finish(child: Child) -> Run {
     let started = Instant::now();
     let output = child.wait_with_output().unwrap();
@@ -176,7 +177,7 @@ pub fn finish(child: Child) -> Run {
     run
 }
 
-/// A pod in a recorded cluster, its API server, and an endpoint that accepts.
+/// Makes a pod in a recorded cluster, the API server, and an endpoint that accepts reports.
 pub fn scene(name: &str) -> (Pod, Server, Server) {
     let pod = Pod::new();
     let api = api::serve(pod.authority.server(), &cluster(name));
@@ -185,7 +186,7 @@ pub fn scene(name: &str) -> (Pod, Server, Server) {
     (pod, api, endpoint)
 }
 
-/// The program, without a pod around it.
+/// Runs the program outside a pod.
 pub fn bare(args: &[&str]) -> Run {
     bare_with(args, &[])
 }
@@ -194,7 +195,7 @@ pub fn bare_with(args: &[&str], env: &[(&str, &str)]) -> Run {
     run(env!("CARGO_BIN_EXE_metrics-responder"), args, env)
 }
 
-/// The program for a server's host.
+/// Runs the second program, which is for the host of a server.
 pub fn manifest_with(args: &[&str], env: &[(&str, &str)]) -> Run {
     run(env!("CARGO_BIN_EXE_metrics-responder-manifest"), args, env)
 }

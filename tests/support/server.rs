@@ -1,4 +1,4 @@
-//! A server on loopback whose every connection is served by a closure, with or without TLS.
+//! Runs servers on loopback, with or without TLS, which serve each connection with a closure.
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
-/// What an upgrade-responder answers.
+/// The reply of an upgrade-responder.
 pub const ACCEPTED: &str = concat!(
     r#"{"versions":[{"name":"v1.36.2","releaseDate":"2026-10-01T00:00:00Z","minUpgradableVersion":"","#,
     r#""tags":["latest"],"extraInfo":null}],"requestIntervalInMinutes":480}"#
@@ -36,7 +36,7 @@ impl Request {
         first
     }
 
-    /// Without the query.
+    /// Returns the target without its query.
     pub fn path(&self) -> &str {
         self.target.split('?').next().unwrap()
     }
@@ -46,7 +46,7 @@ impl Request {
     }
 }
 
-/// One server, until the test process ends.
+/// A server, which runs until the test process ends.
 #[derive(Clone)]
 pub struct Server {
     pub port: u16,
@@ -82,7 +82,7 @@ impl Server {
                 let (state, serve, tls) = (state.clone(), Arc::clone(&serve), tls.clone());
                 state.connections.fetch_add(1, Ordering::SeqCst);
                 thread::spawn(move || {
-                    // A peer that hangs up is what many tests are about.
+                    // Ignore errors: in many tests a peer hangs up on purpose.
                     let _ = Connection::new(stream?, tls, state).and_then(|mut c| serve(&mut c));
                     io::Result::Ok(())
                 });
@@ -91,7 +91,7 @@ impl Server {
         server
     }
 
-    /// Accepts every report.
+    /// Starts a server that accepts every report.
     pub fn accepting(tls: Option<Arc<ServerConfig>>) -> Self {
         Self::start(tls, |connection| {
             while connection.request()?.is_some() {
@@ -101,7 +101,7 @@ impl Server {
         })
     }
 
-    /// Answers every request with these bytes, and hangs up.
+    /// Starts a server that answers a request with these bytes, and then hangs up.
     pub fn saying(tls: Option<Arc<ServerConfig>>, answer: impl Into<Vec<u8>>) -> Self {
         let answer = answer.into();
         Self::start(tls, move |connection| {
@@ -118,7 +118,7 @@ impl Server {
         format!("http://127.0.0.1:{}/v1/checkupgrade", self.port)
     }
 
-    /// The requests so far.
+    /// Returns the requests so far.
     pub fn seen(&self) -> Vec<Request> {
         self.seen.lock().unwrap().clone()
     }
@@ -127,14 +127,14 @@ impl Server {
         self.connections.load(Ordering::SeqCst)
     }
 
-    /// Bytes written to clients, above TLS.
+    /// Returns the number of bytes written to clients, not counting TLS.
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::SeqCst)
     }
 }
 
-/// A login of Debian's may have 1,024 files open, unless a program asks for more; each server of the
-/// tests is one, until the test process ends.
+/// Raises the limit of open files, which is 1,024 on Debian unless a program asks for more. Each
+/// server of the tests keeps one open until the test process ends.
 fn allow_many_files() {
     static ASKED: Once = Once::new();
     ASKED.call_once(|| {
@@ -170,7 +170,7 @@ impl Connection {
         })
     }
 
-    /// The next request, recorded; `None` where the client has hung up.
+    /// Reads and records the next request; returns `None` if the client has hung up.
     pub fn request(&mut self) -> io::Result<Option<Request>> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
@@ -200,12 +200,12 @@ impl Connection {
         Ok(Some(request))
     }
 
-    /// Reads so many bytes of a request, which is not recorded.
+    /// Reads so many bytes of a request, and does not record it.
     pub fn skip(&mut self, bytes: usize) -> io::Result<()> {
         self.stream.read_exact(&mut vec![0; bytes])
     }
 
-    /// A whole answer with a JSON body, after which the connection stays open.
+    /// Writes an answer with a JSON body. The connection stays open.
     pub fn reply(&mut self, status: u16, body: &str) -> io::Result<()> {
         self.write(answer(status, body).as_bytes())
     }
@@ -217,7 +217,7 @@ impl Connection {
         stream.flush()
     }
 
-    /// A byte now and then.
+    /// Writes the bytes one by one, with a pause after each.
     pub fn drip(&mut self, bytes: &[u8], pause: Duration) -> io::Result<()> {
         for byte in bytes {
             self.write(&[*byte])?;
@@ -226,12 +226,12 @@ impl Connection {
         Ok(())
     }
 
-    /// Below TLS.
+    /// Returns the TCP connection, which carries TLS.
     pub fn raw(&mut self) -> &mut TcpStream {
         &mut self.raw
     }
 
-    /// Carries bytes both ways between this connection and another server, as a proxy does.
+    /// Copies bytes both ways between this connection and another server, as a proxy does.
     pub fn tunnel(&mut self, port: u16) -> io::Result<()> {
         let mut there = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         let (mut back, mut here) = (there.try_clone()?, self.raw.try_clone()?);
@@ -241,7 +241,7 @@ impl Connection {
     }
 }
 
-/// An answer with its length.
+/// Makes an answer with its Content-Length.
 pub fn answer(status: u16, body: &str) -> String {
     let length = body.len();
     format!(
@@ -249,14 +249,14 @@ pub fn answer(status: u16, body: &str) -> String {
     )
 }
 
-/// Says nothing, and hangs up only after longer than any test waits.
+/// Writes nothing, and hangs up after a longer time than any test waits.
 #[allow(clippy::unnecessary_wraps, reason = "the end of a closure that serves")]
 pub fn stall() -> io::Result<()> {
     thread::sleep(Duration::from_secs(60));
     Ok(())
 }
 
-/// Passes connections on, and counts what goes through, below TLS.
+/// Forwards TCP connections, and counts their bytes.
 pub struct Relay {
     pub port: u16,
     there: Arc<AtomicUsize>,
@@ -285,7 +285,7 @@ impl Relay {
         relay
     }
 
-    /// Bytes from clients, and bytes to them.
+    /// Returns the numbers of bytes from clients and to clients.
     pub fn bytes(&self) -> (u64, u64) {
         let load = |counter: &AtomicUsize| counter.load(Ordering::SeqCst) as u64;
         (load(&self.there), load(&self.back))
@@ -305,7 +305,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, counter: Arc<AtomicUsize>) {
     });
 }
 
-/// A port to which packets are dropped: its queue of connections is full, and nobody takes any.
+/// A port that drops packets: its queue of connections is full, and nobody accepts any.
 pub struct BlackHole {
     pub port: u16,
     _listener: TcpListener,
@@ -326,8 +326,8 @@ impl BlackHole {
     }
 }
 
-/// A port on which nobody listens: below those that the system gives out, so that no other test's
-/// server can have it a moment later.
+/// Returns a port on which nobody listens. The system does not assign ports this low, so no server
+/// of another test can get it.
 pub fn closed_port() -> u16 {
     1
 }

@@ -1,4 +1,4 @@
-//! The keys of a kubeconfig's mappings, with `<<` resolved.
+//! Reads the mappings of a kubeconfig, and resolves the merge key `<<`.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +7,14 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// A kubeconfig of the largest size has fewer nodes, unless it repeats them with aliases.
+/// The largest number of YAML nodes. A kubeconfig of the largest size has fewer, unless it repeats
+/// them with aliases.
 const MAX_NODES: u32 = 1 << 20;
 
 /// A value of the file.
 pub(super) enum Node {
     Null,
-    /// Its spelling is lost, so it cannot be read as a string.
+    /// A float, which cannot be read as a string, since its spelling is lost.
     Float,
     /// A string, an integer or a boolean.
     Text(String),
@@ -36,8 +37,8 @@ impl<'de> Deserialize<'de> for Keys {
     }
 }
 
-/// Reads a node and counts down. Without a limit, aliases of aliases would let a few kilobytes of
-/// text fill the memory.
+/// Reads a node, and counts it. The number of nodes is limited, since a few kilobytes of aliases of
+/// aliases could otherwise fill the memory.
 #[derive(Clone, Copy)]
 struct Reader<'c>(&'c Cell<u32>);
 
@@ -95,7 +96,7 @@ impl<'de> Visitor<'de> for Reader<'_> {
         let (mut keys, mut written) = (Keys::default(), BTreeSet::new());
         while let Some(key) = map.next_key_seed(self)? {
             let node = map.next_value_seed(self)?;
-            // No key that is read here is a list, a mapping or a float.
+            // Ignore keys that are lists, mappings or floats, since none of them is used.
             let Node::Text(key) = key else { continue };
             if !written.insert(key.clone()) {
                 return Err(A::Error::custom("a repeated key"));
@@ -115,7 +116,8 @@ impl Keys {
         self.0.is_empty()
     }
 
-    /// As in client-go, a key is overwritten by a later `<<`, and the first mapping of a list wins.
+    /// Merges the value of `<<`. As in client-go, a later `<<` overwrites earlier keys, and the
+    /// first mapping of a list wins.
     fn merge(&mut self, node: Node) -> Result<(), &'static str> {
         match node {
             Node::Keys(keys) => self.0.extend(keys.0),
@@ -128,12 +130,12 @@ impl Keys {
         Ok(())
     }
 
-    /// A null is a key that is not set.
+    /// Returns the value of a key; null counts as unset.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.0.get(key).filter(|node| !matches!(node, Node::Null))
     }
 
-    /// Returns a string; an empty one is not set.
+    /// Returns the value of a key as a string; an empty one counts as unset.
     pub(super) fn text(&self, key: &str) -> Result<Option<String>, String> {
         match self.get(key) {
             None => Ok(None),
@@ -144,7 +146,8 @@ impl Keys {
         }
     }
 
-    /// Finds the `kind` of this name in a list.
+    /// Finds the entry with this name in a list, and returns its `kind` (`cluster`, `user` or
+    /// `context`).
     pub(super) fn entry(
         &self,
         list: &str,
