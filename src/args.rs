@@ -12,46 +12,7 @@ use crate::kube::incluster::{self, SERVICE_ACCOUNT};
 use crate::log::Log;
 
 /// The text of `--help`.
-pub const HELP: &str = "\
-Reports the version, size, CNI and OS of an RKE2 or K3s cluster, once, and exits.
-
-Usage:
-  metrics-responder [OPTIONS]   collect and send (what the CronJob runs)
-
-Options:
-  --dry-run                 print the report on standard output; send nothing
-  --explain                 describe the report, and when and where it would be sent; send nothing
-  --recorded DIR            read a recorded API instead of a cluster
-  --kubeconfig FILE         read a cluster from outside it
-  --context NAME            use this context of the kubeconfig instead of the current one
-  --serviceaccount-dir DIR  the folder of the mounted ServiceAccount
-                            [default: /var/run/secrets/kubernetes.io/serviceaccount]
-  --config FILE             [default: /etc/metrics-responder/config.yaml, which may be absent]
-  --endpoint URL            post the report to this URL
-                            [default: https://metrics-responder.rke2.io/v1/checkupgrade]
-  --strict                  exit 3 if the report was not accepted
-  -v, --verbose             log each request: method, path, status, bytes, milliseconds
-  -h, --help                print this and exit
-  -V, --version             print the version and exit
-
-Environment (overrides the file; flags override both):
-  METRICS_RESPONDER_ENABLED       false turns reporting off; so does DO_NOT_TRACK=1
-  METRICS_RESPONDER_ENDPOINT      post the report to this URL
-  METRICS_RESPONDER_ALLOW_HTTP    true allows an endpoint without TLS
-  METRICS_RESPONDER_CA_FILE       PEM bundle that is trusted for the endpoint in addition to the public roots
-  METRICS_RESPONDER_SPREAD        delay sending by a cluster-specific time below this [default: 0s]
-  METRICS_RESPONDER_GRACE_PERIOD  send nothing while the cluster or the CronJob is younger [default: 0s]
-  METRICS_RESPONDER_TIMEOUT       time limit for reading the cluster, and another for sending [default: 10s]
-  HTTPS_PROXY or ALL_PROXY        proxy for the endpoint only
-  NO_PROXY                        hosts, addresses and networks that are reached without the proxy
-  KUBECONFIG                      one kubeconfig, for --dry-run and --explain outside a pod
-
-Exit status:
-  0  sent, printed, disabled, too young, or not sent for an outside reason (unreachable, slow, unexpected reply)
-  1  the cluster could not be read as installed, or nothing could be printed
-  2  wrong flags or configuration
-  3  with --strict: not accepted
-";
+pub const HELP: &str = include_str!("args/help.txt");
 
 /// A parsed command line.
 #[derive(Debug)]
@@ -131,9 +92,7 @@ impl Report {
 
 impl Options {
     pub(crate) fn log(&self) -> Log {
-        Log {
-            verbose: self.verbose,
-        }
+        Log { verbose: self.verbose }
     }
 
     /// Parses the remaining arguments. `env` may name the kubeconfig of a preview.
@@ -160,16 +119,12 @@ fn cluster(words: &mut Arguments, env: Option<&Env>) -> Result<Cluster, Error> {
     };
     match (recorded, kubeconfig) {
         (Some(_), Some(_)) => Err(exclusive("--recorded and --kubeconfig")),
-        (None, Some((origin, file))) => Ok(Cluster::Kubeconfig(Kubeconfig {
-            origin,
-            file,
-            context,
-        })),
+        (None, Some((origin, file))) => {
+            Ok(Cluster::Kubeconfig(Kubeconfig { origin, file, context }))
+        }
         _ if context.is_some() => Err(Error::args("--context needs a kubeconfig")),
         (Some(folder), None) => Ok(Cluster::Recorded(folder)),
-        (None, None) => Ok(Cluster::Own(
-            mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()),
-        )),
+        (None, None) => Ok(Cluster::Own(mounted.unwrap_or_else(|| SERVICE_ACCOUNT.into()))),
     }
 }
 
@@ -219,9 +174,7 @@ fn unexpected(word: &str) -> Error {
         Some((name, _)) => (name, "=..."),
         None => (word, ""),
     };
-    let is_plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     Error::args(match name {
         "manifest" => {
             "the subcommand manifest is now the program metrics-responder-manifest".to_owned()
@@ -299,10 +252,7 @@ mod tests {
             "--dry-run --explain",
             "--recorded a --kubeconfig b",
         ] {
-            assert!(
-                matches!(report(line).options, Err(e) if e.kind == ErrorKind::Args),
-                "{line}"
-            );
+            assert!(matches!(report(line).options, Err(e) if e.kind == ErrorKind::Args), "{line}");
         }
     }
 
@@ -327,48 +277,16 @@ mod tests {
         let pod = ("KUBERNETES_SERVICE_HOST", "10.43.0.1");
         let own = Cluster::Own(SERVICE_ACCOUNT.into());
         for (line, env, cluster) in [
-            (
-                "--dry-run",
-                &[named][..],
-                kubeconfig("KUBECONFIG", "k", None),
-            ),
-            (
-                "--explain",
-                &[("KUBECONFIG", ":k:")],
-                kubeconfig("KUBECONFIG", "k", None),
-            ),
-            (
-                "--explain --context c",
-                &[named],
-                kubeconfig("KUBECONFIG", "k", Some("c")),
-            ),
-            (
-                "--explain --kubeconfig x",
-                &[named],
-                kubeconfig("--kubeconfig", "x", None),
-            ),
-            (
-                "--kubeconfig x --context c",
-                &[named],
-                kubeconfig("--kubeconfig", "x", Some("c")),
-            ),
-            (
-                "--dry-run --recorded r",
-                &[named],
-                Cluster::Recorded("r".into()),
-            ),
-            (
-                "--dry-run --serviceaccount-dir s",
-                &[named],
-                Cluster::Own("s".into()),
-            ),
+            ("--dry-run", &[named][..], kubeconfig("KUBECONFIG", "k", None)),
+            ("--explain", &[("KUBECONFIG", ":k:")], kubeconfig("KUBECONFIG", "k", None)),
+            ("--explain --context c", &[named], kubeconfig("KUBECONFIG", "k", Some("c"))),
+            ("--explain --kubeconfig x", &[named], kubeconfig("--kubeconfig", "x", None)),
+            ("--kubeconfig x --context c", &[named], kubeconfig("--kubeconfig", "x", Some("c"))),
+            ("--dry-run --recorded r", &[named], Cluster::Recorded("r".into())),
+            ("--dry-run --serviceaccount-dir s", &[named], Cluster::Own("s".into())),
             ("--dry-run", &[named, pod], own),
             ("", &[named], Cluster::Own(SERVICE_ACCOUNT.into())),
-            (
-                "--dry-run",
-                &[("KUBECONFIG", "")],
-                Cluster::Own(SERVICE_ACCOUNT.into()),
-            ),
+            ("--dry-run", &[("KUBECONFIG", "")], Cluster::Own(SERVICE_ACCOUNT.into())),
         ] {
             let options = report_in(line, env).options.unwrap();
             assert_eq!(options.cluster, cluster, "{line} {env:?}");
@@ -377,16 +295,8 @@ mod tests {
             ("--explain", &[("KUBECONFIG", "a:b")][..], "several files"),
             ("--context c", &[named], "--context needs a kubeconfig"),
             ("--dry-run --context c", &[], "--context needs a kubeconfig"),
-            (
-                "--dry-run --context c",
-                &[named, pod],
-                "--context needs a kubeconfig",
-            ),
-            (
-                "--dry-run --recorded r --context c",
-                &[named],
-                "--context needs a kubeconfig",
-            ),
+            ("--dry-run --context c", &[named, pod], "--context needs a kubeconfig"),
+            ("--dry-run --recorded r --context c", &[named], "--context needs a kubeconfig"),
         ] {
             let error = report_in(line, env).options.unwrap_err().to_string();
             assert!(error.contains(expected), "{line} {env:?}: {error}");
@@ -398,10 +308,7 @@ mod tests {
     fn the_former_subcommand_names_the_new_program() {
         for line in ["manifest", "manifest --output m.yaml", "-v manifest"] {
             let error = report(line).options.unwrap_err().to_string();
-            assert!(
-                error.contains("metrics-responder-manifest"),
-                "{line}: {error}"
-            );
+            assert!(error.contains("metrics-responder-manifest"), "{line}: {error}");
         }
     }
 
@@ -440,11 +347,9 @@ mod tests {
 
     #[test]
     fn help_names_the_same_defaults_as_the_program() {
-        for default in [
-            SERVICE_ACCOUNT,
-            crate::config::file::DEFAULT_FILE,
-            crate::config::DEFAULT_ENDPOINT,
-        ] {
+        for default in
+            [SERVICE_ACCOUNT, crate::config::file::DEFAULT_FILE, crate::config::DEFAULT_ENDPOINT]
+        {
             assert!(HELP.contains(default), "{default}");
         }
     }

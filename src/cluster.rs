@@ -129,18 +129,8 @@ mod tests {
     #[test]
     fn the_kubectl_command_reads_the_same_cluster() {
         for (origin, file, context, command) in [
-            (
-                "--kubeconfig",
-                "~/a.yaml",
-                None,
-                "kubectl --kubeconfig '~/a.yaml'",
-            ),
-            (
-                "--kubeconfig",
-                "/a/b.yaml",
-                None,
-                "kubectl --kubeconfig /a/b.yaml",
-            ),
+            ("--kubeconfig", "~/a.yaml", None, "kubectl --kubeconfig '~/a.yaml'"),
+            ("--kubeconfig", "/a/b.yaml", None, "kubectl --kubeconfig /a/b.yaml"),
             ("KUBECONFIG", "/a/b.yaml", None, "kubectl"),
             ("KUBECONFIG", "/a", Some("x"), "kubectl --context x"),
             (
@@ -150,11 +140,8 @@ mod tests {
                 r"kubectl --kubeconfig 'it'\''s' --context 'admin@c $(x)'",
             ),
         ] {
-            let kubeconfig = Kubeconfig {
-                origin,
-                file: file.into(),
-                context: context.map(Into::into),
-            };
+            let kubeconfig =
+                Kubeconfig { origin, file: file.into(), context: context.map(Into::into) };
             assert_eq!(kubeconfig.kubectl(), command);
         }
     }

@@ -119,10 +119,7 @@ impl fmt::Display for Target {
     /// Omits the query, which may contain a key.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheme = self.endpoint.scheme_str().unwrap_or_default();
-        let authority = self
-            .endpoint
-            .authority()
-            .map_or("", |authority| authority.as_str());
+        let authority = self.endpoint.authority().map_or("", |authority| authority.as_str());
         write!(f, "POST {scheme}://{authority}{}", self.endpoint.path())
     }
 }
@@ -160,13 +157,7 @@ mod tests {
 
     #[test]
     fn unset_settings_have_the_documented_defaults() {
-        for yaml in [
-            "",
-            "# nothing\n",
-            "{}",
-            "endpoint:\n",
-            "endpoint: ~\nspread: null\n",
-        ] {
+        for yaml in ["", "# nothing\n", "{}", "endpoint:\n", "endpoint: ~\nspread: null\n"] {
             let config = load(yaml, &[], None).unwrap();
             assert_eq!(config.timeout, Duration::from_secs(10));
             assert_eq!(config.spread, Duration::ZERO);
@@ -192,45 +183,15 @@ mod tests {
     #[test]
     fn an_error_names_its_place_and_the_expected_value() {
         for (yaml, env, origin, expected) in [
-            (
-                "endpoint: ftp://a",
-                &[][..],
-                "c.yaml: endpoint: ",
-                "an https URL",
-            ),
+            ("endpoint: ftp://a", &[][..], "c.yaml: endpoint: ", "an https URL"),
             ("timeout: 0s", &[], "c.yaml: timeout: ", "a duration"),
             ("spread: soon", &[], "c.yaml: spread: ", "a duration"),
             ("spread: 24h1ms", &[], "c.yaml: spread: ", "at most 24h"),
-            (
-                "gracePeriod: 1d",
-                &[],
-                "c.yaml: gracePeriod: ",
-                "at most 8760h",
-            ),
-            (
-                "gracePeriod: 8761h",
-                &[],
-                "c.yaml: gracePeriod: ",
-                "at most 8760h",
-            ),
-            (
-                "caFile: /nowhere",
-                &[],
-                "c.yaml: caFile: ",
-                "/nowhere: No such file",
-            ),
-            (
-                "caFile: src",
-                &[],
-                "c.yaml: caFile: ",
-                "src: Is a directory",
-            ),
-            (
-                "caFile: Cargo.toml",
-                &[],
-                "c.yaml: caFile: ",
-                "no certificate",
-            ),
+            ("gracePeriod: 1d", &[], "c.yaml: gracePeriod: ", "at most 8760h"),
+            ("gracePeriod: 8761h", &[], "c.yaml: gracePeriod: ", "at most 8760h"),
+            ("caFile: /nowhere", &[], "c.yaml: caFile: ", "/nowhere: No such file"),
+            ("caFile: src", &[], "c.yaml: caFile: ", "src: Is a directory"),
+            ("caFile: Cargo.toml", &[], "c.yaml: caFile: ", "no certificate"),
             (
                 "",
                 &[("METRICS_RESPONDER_TIMEOUT", "x")],
@@ -249,12 +210,7 @@ mod tests {
                 "METRICS_RESPONDER_ALLOW_HTTP: ",
                 "true or false",
             ),
-            (
-                "endpint: x",
-                &[],
-                "c.yaml: ",
-                "unknown field `endpint`, expected one of `enabled`",
-            ),
+            ("endpint: x", &[], "c.yaml: ", "unknown field `endpint`, expected one of `enabled`"),
             ("enabled: 3", &[], "c.yaml: enabled: ", "true or false"),
             ("enabled:", &[], "c.yaml: enabled: ", "true or false"),
             ("enabled: ~", &[], "c.yaml: enabled: ", "true or false"),
@@ -262,10 +218,7 @@ mod tests {
             ("endpoint: a\nendpoint: b", &[], "c.yaml: ", "duplicate"),
         ] {
             let error = load(yaml, env, None).unwrap_err();
-            assert!(
-                error.starts_with(origin) && error.contains(expected),
-                "{yaml}: {error}"
-            );
+            assert!(error.starts_with(origin) && error.contains(expected), "{yaml}: {error}");
         }
     }
 
@@ -301,9 +254,7 @@ mod tests {
 
     #[test]
     fn a_target_is_shown_without_its_query() {
-        let target = load("endpoint: 'https://a:8443/v1?key=secret'", &[], None)
-            .unwrap()
-            .target;
+        let target = load("endpoint: 'https://a:8443/v1?key=secret'", &[], None).unwrap().target;
         assert_eq!(target.to_string(), "POST https://a:8443/v1");
     }
 }

@@ -44,10 +44,7 @@ impl Error {
 
     pub(crate) fn args(reason: impl fmt::Display) -> Self {
         let text = format!("{reason}; see --help");
-        Self {
-            kind: ErrorKind::Args,
-            text,
-        }
+        Self { kind: ErrorKind::Args, text }
     }
 
     pub(crate) fn config(origin: impl fmt::Display, reason: impl fmt::Display) -> Self {
@@ -90,10 +87,7 @@ impl Error {
     /// Returns true if the cause is outside this installation, so that a later run may succeed
     /// without any change to it.
     pub(crate) fn is_outside(&self) -> bool {
-        matches!(
-            self.kind,
-            ErrorKind::Unreachable | ErrorKind::Status(408 | 429 | 500..)
-        )
+        matches!(self.kind, ErrorKind::Unreachable | ErrorKind::Status(408 | 429 | 500..))
     }
 }
 
@@ -130,14 +124,8 @@ mod tests {
     #[test]
     fn a_refusal_names_the_path_and_what_it_means() {
         for (status, text) in [
-            (
-                401,
-                "GET /version: status 401, the API server does not accept this credential",
-            ),
-            (
-                403,
-                "GET /version: status 403, this credential may not read it",
-            ),
+            (401, "GET /version: status 401, the API server does not accept this credential"),
+            (403, "GET /version: status 403, this credential may not read it"),
             (404, "GET /version: status 404, not found"),
             (500, "GET /version: status 500"),
         ] {
@@ -148,10 +136,7 @@ mod tests {
     #[test]
     fn a_place_keeps_kind_and_exit_status() {
         let error = Error::config("file", "reason").within("place");
-        assert_eq!(
-            (error.to_string().as_str(), error.exit_status()),
-            ("place: file: reason", 2)
-        );
+        assert_eq!((error.to_string().as_str(), error.exit_status()), ("place: file: reason", 2));
         assert_eq!(Error::write("file", "reason").exit_status(), 1);
         assert_eq!(Error::args("reason").exit_status(), 2);
     }

@@ -24,11 +24,7 @@ pub(crate) use failure::{Failure, Kind, not_kubernetes};
 pub(crate) const USER_AGENT: &str = concat!("rke2-metrics-responder/", env!("CARGO_PKG_VERSION"));
 
 /// The name of the cryptographic library of this build.
-pub(crate) const CRYPTOGRAPHY: &str = if cfg!(feature = "fips") {
-    "aws-lc-fips"
-} else {
-    "ring"
-};
+pub(crate) const CRYPTOGRAPHY: &str = if cfg!(feature = "fips") { "aws-lc-fips" } else { "ring" };
 
 /// The size of the largest TLS record. A larger buffer would waste memory, and a smaller one would
 /// need more calls.
@@ -137,10 +133,7 @@ impl Client {
 
     /// Sends a POST with a JSON body.
     pub(crate) fn post(&self, url: &str, body: &[u8]) -> Result<Response, Failure> {
-        let request = self
-            .agent
-            .post(url)
-            .header("Content-Type", "application/json");
+        let request = self.agent.post(url).header("Content-Type", "application/json");
         let left = self.deadline.left();
         let request = request.config().timeout_global(Some(left)).build();
         let answer = if self.is_proxied {
@@ -196,10 +189,7 @@ pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, String> {
 }
 
 fn owned(certificates: &[CertificateDer]) -> Vec<Certificate<'static>> {
-    certificates
-        .iter()
-        .map(|der| Certificate::from_der(der).to_owned())
-        .collect()
+    certificates.iter().map(|der| Certificate::from_der(der).to_owned()).collect()
 }
 
 /// Returns the built-in roots that browsers trust.

@@ -92,10 +92,7 @@ mod tests {
         for (json, expected) in [
             (&b"\"secret\""[..], "unexpected JSON at line 1, column 8"),
             (b"[[]]", "unexpected JSON at line 1, column 2"),
-            (
-                b"{\"versions\":\"secret\"}",
-                "unexpected JSON at line 1, column 20",
-            ),
+            (b"{\"versions\":\"secret\"}", "unexpected JSON at line 1, column 20"),
             (b"<html>secret", "not JSON at line 1, column 1"),
             (b"{\"secret", "JSON that ends at line 1, column 8"),
             (b"{\"versions\":[]} secret", "not JSON at line 1, column 17"),

@@ -21,30 +21,13 @@ use crate::json::{self, Counted, JsonError};
 use crate::log::Log;
 use nodes::{ListError, Node};
 use timestamp::Timestamp;
-use types::{GitVersion, Namespace};
+use types::{Created, GitVersion, NamespaceMeta, Object};
 
-/// The form in which an answer is requested.
-#[derive(Clone, Copy, PartialEq)]
-enum Form {
-    Json,
-    Metadata,
-    MetadataList,
-    /// A Table, or a typed list from a server that cannot make a Table.
-    Table,
-}
-
-impl Form {
-    fn accept(self) -> &'static str {
-        match self {
-            Self::Json => "application/json",
-            Self::Metadata => "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-            Self::MetadataList => {
-                "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-            }
-            Self::Table => "application/json;as=Table;v=v1;g=meta.k8s.io, application/json",
-        }
-    }
-}
+/// The forms in which an answer is requested. A server that makes no Table returns the typed list.
+const JSON: &str = "application/json";
+const METADATA: &str = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+const METADATA_LIST: &str = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io, application/json";
 
 /// The largest object that is read. None is larger, since etcd refuses requests above 1.5 MiB.
 const MAX_OBJECT: u64 = 2 << 20;
@@ -113,11 +96,7 @@ pub struct Api {
 }
 
 enum Backend {
-    Live {
-        client: Client,
-        server: String,
-        token: Option<Token>,
-    },
+    Live { client: Client, server: String, token: Option<Token> },
     Recorded(PathBuf),
 }
 
@@ -154,31 +133,24 @@ impl Api {
 
     /// Reads the version of the API server.
     pub fn version(&self) -> Result<GitVersion, Error> {
-        let version: types::Version = self.object("/version", Form::Json)?;
+        let version: types::Version = self.object("/version", JSON)?;
         Ok(version.git_version)
     }
 
     /// Reads the namespace `kube-system`, which is as old as the cluster.
-    pub fn kube_system(&self) -> Result<Namespace, Error> {
-        self.object(
-            "/api/v1/namespaces/kube-system?resourceVersion=0",
-            Form::Json,
-        )
+    pub fn kube_system(&self) -> Result<Object<NamespaceMeta>, Error> {
+        self.object("/api/v1/namespaces/kube-system?resourceVersion=0", JSON)
     }
 
     /// Reads all nodes, as a Table: a row without its object has a fiftieth of the bytes of a Node.
     pub fn nodes<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
         let path = "/api/v1/nodes?resourceVersion=0&includeObject=None";
-        match self.get(path, Form::Table, None, read_nodes)? {
-            Some(nodes) => Ok(nodes),
-            None => self.node_list(),
+        if let Some(nodes) = self.get(path, TABLE, None, read_nodes)? {
+            return Ok(nodes);
         }
-    }
-
-    /// Reads all nodes as a typed list, if the Table lacks a column.
-    fn node_list<T: Default + Extend<Node>>(&self) -> Result<T, Error> {
+        // The Table lacks a column.
         let path = "/api/v1/nodes?resourceVersion=0";
-        let nodes = self.get(path, Form::Json, None, read_nodes)?;
+        let nodes = self.get(path, JSON, None, read_nodes)?;
         nodes.ok_or_else(|| not_kubernetes(path, "a Table, which was not requested"))
     }
 
@@ -206,7 +178,7 @@ impl Api {
     /// Returns true if this DaemonSet exists.
     pub fn has_daemonset(&self, daemonset: DaemonSetName) -> Result<bool, Error> {
         let path = format!("{}?resourceVersion=0", daemonset.path());
-        let found = self.optional::<types::DaemonSet>(&path, Form::Metadata)?;
+        let found = self.optional::<types::DaemonSet>(&path, METADATA)?;
         Ok(found.is_some())
     }
 
@@ -214,14 +186,18 @@ impl Api {
     /// there is no CronJob, or if RBAC of an older release does not allow reading it.
     pub fn cron_job_created(&self, namespace: &str) -> Result<Option<Timestamp>, Error> {
         let path = installation::cron_job_path(namespace) + "?resourceVersion=0";
-        match self.optional::<types::Object>(&path, Form::Metadata) {
+        match self.optional::<Object<Created>>(&path, METADATA) {
             Err(error) if error.is_status(403) => Ok(None),
             found => Ok(found?.and_then(|object| object.metadata.creation_timestamp)),
         }
     }
 
     /// Reads an object that may be missing.
-    fn optional<T: DeserializeOwned>(&self, path: &str, form: Form) -> Result<Option<T>, Error> {
+    fn optional<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        form: &'static str,
+    ) -> Result<Option<T>, Error> {
         match self.object(path, form) {
             Ok(object) => Ok(Some(object)),
             Err(error) if error.is_status(404) => Ok(None),
@@ -233,12 +209,11 @@ impl Api {
     /// not be enough, since it may be virtual or about to join. `resourceVersion=0` is missing
     /// because the API server would ignore the limit.
     pub fn nodes_show_flannel(&self) -> Result<bool, Error> {
-        let list: types::NodeMetadataList =
-            self.object("/api/v1/nodes?limit=5", Form::MetadataList)?;
+        let list: types::NodeMetadataList = self.object("/api/v1/nodes?limit=5", METADATA_LIST)?;
         Ok(list.shows_flannel())
     }
 
-    fn object<T: DeserializeOwned>(&self, path: &str, form: Form) -> Result<T, Error> {
+    fn object<T: DeserializeOwned>(&self, path: &str, form: &'static str) -> Result<T, Error> {
         self.get(path, form, Some(MAX_OBJECT), |body| json::read(body))
     }
 
@@ -246,16 +221,16 @@ impl Api {
     fn get<T>(
         &self,
         path: &str,
-        form: Form,
+        form: &'static str,
         limit: Option<u64>,
         read: impl FnOnce(&mut dyn Read) -> Result<T, JsonError>,
     ) -> Result<T, Error> {
         let started = Instant::now();
         let (mut status, mut bytes) = (None, 0);
-        let result = self.open(path, form, limit).and_then(|answer| {
-            status = Some(answer.status);
-            let mut body = Counted::new(answer.body);
-            let result = match answer.status {
+        let result = self.open(path, form, limit).and_then(|(answered, body)| {
+            status = Some(answered);
+            let mut body = Counted::new(body);
+            let result = match answered {
                 200 => read(&mut body).map_err(|error| self.unreadable(path, error)),
                 status => refused(path, status, &mut body),
             };
@@ -266,35 +241,27 @@ impl Api {
         result
     }
 
-    fn open(&self, path: &str, form: Form, limit: Option<u64>) -> Result<Answer, Error> {
+    /// Returns the status, and the body to read.
+    fn open(
+        &self,
+        path: &str,
+        form: &'static str,
+        limit: Option<u64>,
+    ) -> Result<(u16, Box<dyn Read>), Error> {
         match &self.backend {
             Backend::Recorded(folder) => {
-                let file = recorded::open(folder, path, form == Form::Table);
+                let file = recorded::open(folder, path, form == TABLE);
                 match file.map_err(|e| not_kubernetes(path, &format!("the recording: {e}")))? {
-                    Some(file) => Ok(Answer {
-                        status: 200,
-                        body: Box::new(file),
-                    }),
-                    None => Ok(Answer {
-                        status: 404,
-                        body: Box::new(io::empty()),
-                    }),
+                    Some(file) => Ok((200, Box::new(file))),
+                    None => Ok((404, Box::new(io::empty()))),
                 }
             }
-            Backend::Live {
-                client,
-                server,
-                token,
-            } => {
+            Backend::Live { client, server, token } => {
                 let authorization = token.as_ref().map(|Token(t)| ("Authorization", t.as_str()));
-                let headers = [("Accept", form.accept())].into_iter().chain(authorization);
-                let response = client
-                    .get(&format!("{server}{path}"), headers)
-                    .map_err(|failure| failure.at(path))?;
-                Ok(Answer {
-                    status: response.status(),
-                    body: Box::new(response.into_reader(limit)),
-                })
+                let headers = [("Accept", form)].into_iter().chain(authorization);
+                let response = client.get(&format!("{server}{path}"), headers);
+                let response = response.map_err(|failure| failure.at(path))?;
+                Ok((response.status(), Box::new(response.into_reader(limit))))
             }
         }
     }
@@ -318,14 +285,6 @@ fn read_nodes<T: Default + Extend<Node>>(body: &mut dyn Read) -> Result<Option<T
     }
 }
 
-/// The answer to a GET.
-struct Answer {
-    /// The HTTP status.
-    status: u16,
-    /// The body, which has not been read yet.
-    body: Box<dyn Read>,
-}
-
 fn refused<T>(path: &str, status: u16, body: &mut dyn Read) -> Result<T, Error> {
     // If the connection breaks here, the next request reports it.
     let _ = io::copy(&mut body.take(MAX_REFUSAL), &mut io::sink());
@@ -339,10 +298,7 @@ mod tests {
     #[test]
     fn a_token_is_one_word() {
         let header = |text| Token::new(text).map(|Token(header)| header);
-        assert_eq!(
-            header("abc.def-_~+/=\n").as_deref(),
-            Ok("Bearer abc.def-_~+/=")
-        );
+        assert_eq!(header("abc.def-_~+/=\n").as_deref(), Ok("Bearer abc.def-_~+/="));
         let long = "a".repeat(MAX_TOKEN + 1);
         for text in ["", " \n", "a b", "a\nb", "a\0b", "é", &long] {
             assert!(header(text).is_err(), "{text:?}");

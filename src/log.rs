@@ -1,6 +1,5 @@
 //! Writes logfmt to standard error, one event per line. The container runtime adds the time.
 
-use std::fmt::Write as _;
 use std::io::Write as _;
 use std::time::Instant;
 
@@ -60,20 +59,9 @@ fn value(text: &str) -> String {
     if !text.is_empty() && text.chars().all(bare) {
         return text.to_owned();
     }
-    let mut quoted = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => quoted.extend(['\\', c]),
-            '\n' => quoted.push_str("\\n"),
-            c if c.is_control() => {
-                // Writing to a String cannot fail.
-                let _ = write!(quoted, "\\u{:04x}", u32::from(c));
-            }
-            c => quoted.push(c),
-        }
-    }
-    quoted.push('"');
-    quoted
+    // JSON does not escape these control characters.
+    let text = text.replace(|c: char| c.is_control() && c > '\u{1f}', "?");
+    serde_json::Value::from(text).to_string()
 }
 
 /// Replaces control characters, which could move a terminal's cursor or begin another line.
@@ -95,7 +83,7 @@ mod tests {
             ("a\"b\\c", "\"a\\\"b\\\\c\""),
             ("a\nlevel=error", "\"a\\nlevel=error\""),
             ("\u{1b}[31m", "\"\\u001b[31m\""),
-            ("\u{85}", "\"\\u0085\""),
+            ("\u{7f}\u{85}", "\"??\""),
         ] {
             assert_eq!(value(text), written);
         }

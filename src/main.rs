@@ -30,11 +30,7 @@ fn exit_status(outcome: &Outcome) -> u8 {
 /// an alert three times a day. The exit status signals failure.
 fn write_line(outcome: &Outcome) {
     match outcome {
-        Outcome::Accepted {
-            through,
-            without_cni,
-            turn_off,
-        } => Log::info(
+        Outcome::Accepted { through, without_cni, turn_off } => Log::info(
             "the report was accepted",
             &[
                 ("through", *through),
@@ -44,14 +40,9 @@ fn write_line(outcome: &Outcome) {
         ),
         Outcome::CommandFailed(error) => Log::answer(&error.to_string()),
         Outcome::Disabled { by } => {
-            Log::info(
-                "reporting is disabled, nothing was sent",
-                &[("by", Some(by))],
-            );
+            Log::info("reporting is disabled, nothing was sent", &[("by", Some(by))]);
         }
-        Outcome::NotAccepted {
-            through, reason, ..
-        } => Log::info(
+        Outcome::NotAccepted { through, reason, .. } => Log::info(
             "no report was accepted, the next run tries again",
             &[("through", *through), ("reason", Some(reason))],
         ),
@@ -60,12 +51,7 @@ fn write_line(outcome: &Outcome) {
             let reason = error.to_string();
             Log::info("stopped, nothing was sent", &[("reason", Some(&reason))]);
         }
-        Outcome::TooYoung {
-            begins_in,
-            by,
-            end_grace_period,
-            turn_off,
-        } => Log::info(
+        Outcome::TooYoung { begins_in, by, end_grace_period, turn_off } => Log::info(
             "still within the gracePeriod, nothing was sent",
             &[
                 ("begins_in", Some(begins_in)),

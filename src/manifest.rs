@@ -29,13 +29,8 @@ use rke2::Rke2Config;
 pub const MANIFEST: &str = include_str!("../deploy/upgrade-responder.yaml");
 
 /// The objects that let the responder read the cluster. They are left out when reporting is off.
-const RIGHTS: [&str; 5] = [
-    "ServiceAccount",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "Role",
-    "RoleBinding",
-];
+const RIGHTS: [&str; 5] =
+    ["ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"];
 
 /// The pod's volume with the token.
 const TOKEN: &str = "serviceaccount";
@@ -77,19 +72,13 @@ fn write(args: &Args) -> Result<(), Error> {
     let (config, mistake) = config.validate()?;
     if let Some(mistake) = mistake {
         // A mistake is no reason to leave a manifest in place that reports.
-        Log::answer(&format!(
-            "reporting is disabled, so a mistake is ignored: {mistake}"
-        ));
+        Log::answer(&format!("reporting is disabled, so a mistake is ignored: {mistake}"));
     }
     let text = render(&config, args.image.as_deref())?;
     let Some(file) = &args.output else {
         return print(&text).map(drop);
     };
-    let what = if output::write(file, &text)? {
-        "written"
-    } else {
-        "up to date"
-    };
+    let what = if output::write(file, &text)? { "written" } else { "up to date" };
     let state = state(config.is_enabled());
     // The manifest is in place even if this line cannot be printed.
     let _ = print(&format!("{}: {what}, reporting {state}\n", file.display()));
@@ -117,10 +106,7 @@ pub fn patch(manifest: &str, config: &Rke2Config, image: Option<&str>) -> Result
         let Some(mut object) = object else {
             continue;
         };
-        let kind = object
-            .get("kind")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let kind = object.get("kind").and_then(Value::as_str).unwrap_or_default();
         if !config.is_enabled() && RIGHTS.contains(&kind) {
             continue;
         }
@@ -176,11 +162,7 @@ fn deadline(config: &str, schedule: Option<&str>) -> Result<u64, Error> {
         let reason = "spread + 2 * timeout + 5m to start is longer than the 8h between two runs";
         return Err(Error::config(place, reason));
     }
-    Ok(needed
-        .as_millis()
-        .div_ceil(1000)
-        .try_into()
-        .unwrap_or(u64::MAX))
+    Ok(needed.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }
 
 fn patch_cron_job(
@@ -227,6 +209,5 @@ fn remove(object: &mut Mapping, list: &str, name: &str) {
 
 /// The mapping at the end of this path.
 fn child<'a>(object: &'a mut Mapping, path: &[&str]) -> Option<&'a mut Mapping> {
-    path.iter()
-        .try_fold(object, |object, key| object.get_mut(*key)?.as_mapping_mut())
+    path.iter().try_fold(object, |object, key| object.get_mut(*key)?.as_mapping_mut())
 }

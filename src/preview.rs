@@ -99,16 +99,11 @@ fn explain_installation(api: &Api, kubeconfig: &Kubeconfig) -> Result<Outcome, E
     let facts = cluster::facts(api);
     let cluster = match &facts {
         Ok(facts) => facts.kube_system.creation_timestamp,
-        Err(_) => api
-            .kube_system()
-            .map_or(None, |found| found.metadata.creation_timestamp),
+        Err(_) => api.kube_system().map_or(None, |found| found.metadata.creation_timestamp),
     };
     let (reporting, config) = match &installation {
         Err(error) => (Reporting::Unknown(error.to_string()), None),
-        Ok(None) => (
-            Reporting::Off(format!("not installed in {NAMESPACE}")),
-            None,
-        ),
+        Ok(None) => (Reporting::Off(format!("not installed in {NAMESPACE}")), None),
         Ok(Some(installation)) => decide(installation, cluster, now),
     };
     let report = match &facts {
@@ -141,10 +136,7 @@ fn decide(
         _ => None,
     };
     let config = switch.and_then(|switch| Config::load(file, switch, &env, None));
-    let age = Age {
-        cluster,
-        installation: installation.created,
-    };
+    let age = Age { cluster, installation: installation.created };
     let reporting = match (&config, opt_out) {
         _ if installation.is_suspended => Reporting::Off("suspended".to_owned()),
         (_, Some(by)) => Reporting::Off(by),
@@ -165,10 +157,7 @@ fn decide(
 }
 
 fn reporting(config: &Config, age: Age, now: Timestamp) -> Reporting {
-    match (
-        &config.switch,
-        age.begins_in(config.grace_period.value, now),
-    ) {
+    match (&config.switch, age.begins_in(config.grace_period.value, now)) {
         (Switch::Off { by }, _) => Reporting::Off(by.clone()),
         (Switch::On { .. }, Some(left)) => Reporting::Begins(left),
         (Switch::On { by }, None) => Reporting::On(by.clone()),

@@ -131,20 +131,18 @@ fn report(args: Report, env: &Env) -> Result<Outcome, Error> {
         }
     }
     let through = config.target.proxy.as_ref().map(|via| via.variable);
-    Ok(
-        match send::post(&config.target, &roots, payload.as_bytes(), options.log()) {
-            Ok(()) => Outcome::Accepted {
-                through,
-                without_cni: facts.cni.err().map(|error| error.to_string()),
-                turn_off: opt_out_command(&namespace),
-            },
-            Err(reason) => Outcome::NotAccepted {
-                through,
-                reason: format!("{}: {reason}", config.target),
-                strict: options.strict,
-            },
+    Ok(match send::post(&config.target, &roots, payload.as_bytes(), options.log()) {
+        Ok(()) => Outcome::Accepted {
+            through,
+            without_cni: facts.cni.err().map(|error| error.to_string()),
+            turn_off: opt_out_command(&namespace),
         },
-    )
+        Err(reason) => Outcome::NotAccepted {
+            through,
+            reason: format!("{}: {reason}", config.target),
+            strict: options.strict,
+        },
+    })
 }
 
 /// Sends reports from outside a cluster only to an explicitly configured endpoint, so that a trial

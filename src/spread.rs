@@ -21,10 +21,7 @@ mod tests {
         let window = Duration::from_secs(600);
         assert!(wait(&cluster, window) < window);
         assert_eq!(wait(&cluster, window), wait(&cluster, window));
-        assert_eq!(
-            wait(&Uuid::from_u128(1_234_567), window).as_millis(),
-            34_567
-        );
+        assert_eq!(wait(&Uuid::from_u128(1_234_567), window).as_millis(), 34_567);
     }
 
     #[test]

@@ -1,11 +1,6 @@
 //! Tests the example `demo`, which shows, without a cluster, the numbers that an operator receives.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "demo/demo.rs"]
 mod example;
@@ -53,16 +48,12 @@ fn every_recorded_cluster_is_counted() {
 #[test]
 fn a_report_that_is_not_accepted_is_an_error_of_one_line() {
     // The program cannot read these folders; `true` succeeds without sending anything.
-    for (program, reason) in [
-        (PROGRAM, "exit status: 1, level=info msg="),
-        ("/bin/true", "nothing arrived"),
-    ] {
+    for (program, reason) in
+        [(PROGRAM, "exit status: 1, level=info msg="), ("/bin/true", "nothing arrived")]
+    {
         let error = demo(Path::new(program), Path::new("testdata")).unwrap_err();
         let error = error.to_string();
-        assert!(
-            error.contains(&format!(" was not accepted: {reason}")),
-            "{error}"
-        );
+        assert!(error.contains(&format!(" was not accepted: {reason}")), "{error}");
         assert_eq!(error.lines().count(), 1, "{error}");
     }
 }

@@ -1,11 +1,6 @@
 //! Compares the documentation with the program.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -55,9 +50,7 @@ fn read(file: &str) -> String {
 fn blocks(document: &str) -> Vec<String> {
     let parts = document.split("\n```").collect::<Vec<_>>();
     let inside = parts.iter().skip(1).step_by(2);
-    inside
-        .map(|block| block.split_once('\n').unwrap().1.to_owned() + "\n")
-        .collect()
+    inside.map(|block| block.split_once('\n').unwrap().1.to_owned() + "\n").collect()
 }
 
 /// Returns the part of a document below a heading, up to the next heading of the same level.
@@ -100,11 +93,7 @@ fn quoted(document: &str, choose: impl Fn(&str) -> bool) -> BTreeSet<String> {
 fn the_first_screen_of_the_readme_says_that_reporting_is_on_and_how_to_turn_it_off() {
     let readme = read(README);
     let first: Vec<_> = readme.lines().take(10).collect();
-    assert!(
-        first
-            .iter()
-            .any(|l| l.starts_with("**It is on by default.**"))
-    );
+    assert!(first.iter().any(|l| l.starts_with("**It is on by default.**")));
     assert!(first.contains(&opt_out_command("kube-system").as_str()));
 }
 
@@ -115,10 +104,7 @@ fn the_readme_answers_the_questions_of_a_reluctant_admin() {
     let host = host.split('/').next().unwrap();
     let sent = section(README, "## What is sent");
     assert!(sent.contains(DEFAULT_ENDPOINT));
-    let readme = prose(README)
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ");
+    let readme = prose(README).split_whitespace().collect::<Vec<_>>().join(" ");
     for promise in [
         "Nothing in the cluster depends on the reports, and whoever turns them off loses nothing.",
         "RKE2 bundles another sender from 1.37 on, `rke2-security-responder`. This opt-out does not stop that one: \
@@ -143,11 +129,7 @@ fn the_first_command_of_the_readme_prints_the_payload_it_shows() {
     let first = blocks.iter().position(|block| block.starts_with("$ "));
     let first = first.unwrap();
     let mut commands = blocks[first].lines();
-    let arguments = commands
-        .next()
-        .unwrap()
-        .strip_prefix("$ cargo run --release -- ")
-        .unwrap();
+    let arguments = commands.next().unwrap().strip_prefix("$ cargo run --release -- ").unwrap();
     let run = bare(&arguments.split(' ').collect::<Vec<_>>());
     assert_eq!(run.stdout, blocks[first + 1], "{run:?}");
     assert_eq!(commands.next(), Some("$ cargo test"));
@@ -185,10 +167,7 @@ fn the_log_lines_of_the_readme_are_those_of_the_program() {
     let api = api::serve(pod.authority.server(), &cluster("rke2-canal-ha"));
     let url = "https://no-such-host.invalid/v1/checkupgrade";
     let offline = pod.api(api.port).endpoint(url).run();
-    assert!(
-        blocks.contains(&offline.stderr.replace(url, DEFAULT_ENDPOINT)),
-        "{offline:?}"
-    );
+    assert!(blocks.contains(&offline.stderr.replace(url, DEFAULT_ENDPOINT)), "{offline:?}");
 }
 
 #[test]
@@ -196,11 +175,8 @@ fn every_variable_of_the_settings_is_in_help_and_the_other_way_round() {
     let table = section(SETTINGS, "## Configuration");
     let is_variable = |word: &str| word.starts_with("METRICS_RESPONDER_") && !word.contains('=');
     let documented = quoted(&table, is_variable);
-    let in_help: BTreeSet<_> = HELP
-        .split_whitespace()
-        .filter(|w| is_variable(w))
-        .map(ToOwned::to_owned)
-        .collect();
+    let in_help: BTreeSet<_> =
+        HELP.split_whitespace().filter(|w| is_variable(w)).map(ToOwned::to_owned).collect();
     assert_eq!(documented, in_help);
     assert!(HELP.contains(DEFAULT_ENDPOINT));
 }
@@ -254,13 +230,9 @@ fn every_release_of_the_changelog_has_its_date() {
 
 #[test]
 fn the_list_of_files_is_complete() {
-    let listed = quoted(&read(CONTRIBUTING), |w| {
-        w.starts_with("src/") && w.contains(".rs")
-    });
+    let listed = quoted(&read(CONTRIBUTING), |w| w.starts_with("src/") && w.contains(".rs"));
     let existing = files(&root("src")).into_iter();
-    let existing: BTreeSet<_> = existing
-        .map(|file| format!("src/{}", file.display()))
-        .collect();
+    let existing: BTreeSet<_> = existing.map(|file| format!("src/{}", file.display())).collect();
     assert_eq!(listed, existing);
 }
 
@@ -272,9 +244,8 @@ fn every_path_of_a_document_exists() {
         let words = text.split(|c: char| c.is_whitespace() || "`'\"()|,;:#".contains(c));
         for word in words.map(|word| word.trim_end_matches('.')) {
             let inside = ["deploy/", "src/", "tests/", "testdata/", ".github/", ".ci/"];
-            let example = ["my-cluster", "sha256", "NAMESPACE"]
-                .iter()
-                .any(|part| word.contains(part));
+            let example =
+                ["my-cluster", "sha256", "NAMESPACE"].iter().any(|part| word.contains(part));
             if inside.iter().any(|folder| word.starts_with(folder)) && !example {
                 assert!(root(word).exists(), "{document}: {word}");
             }
@@ -287,31 +258,19 @@ fn every_link_of_a_document_leads_somewhere() {
     for document in documents() {
         let text = prose(&document);
         let folder = Path::new(&document).parent().unwrap();
-        for link in text
-            .split("](")
-            .skip(1)
-            .map(|rest| rest.split(')').next().unwrap())
-        {
+        for link in text.split("](").skip(1).map(|rest| rest.split(')').next().unwrap()) {
             if link.starts_with("https://") {
                 continue;
             }
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if file.is_empty() {
-                PathBuf::from(&document)
-            } else {
-                folder.join(file)
-            };
+            let target = if file.is_empty() { PathBuf::from(&document) } else { folder.join(file) };
             let target = target.to_str().unwrap();
             assert!(
                 Path::new(env!("CARGO_MANIFEST_DIR")).join(target).exists(),
                 "{document}: {link}"
             );
             let anchors = || {
-                prose(target)
-                    .lines()
-                    .filter(|l| l.starts_with('#'))
-                    .map(slug)
-                    .collect::<Vec<_>>()
+                prose(target).lines().filter(|l| l.starts_with('#')).map(slug).collect::<Vec<_>>()
             };
             assert!(
                 anchor.is_empty() || anchors().contains(&anchor.to_owned()),
@@ -324,9 +283,7 @@ fn every_link_of_a_document_leads_somewhere() {
 /// Returns the anchor of a heading.
 fn slug(heading: &str) -> String {
     let text = heading.trim_start_matches('#').trim().to_lowercase();
-    let kept = text
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
+    let kept = text.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-'));
     kept.map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
@@ -341,10 +298,7 @@ fn every_recipe_that_a_document_names_exists() {
         })
         .map(|line| line.split([' ', ':']).next().unwrap().to_owned())
         .collect();
-    for document in documents()
-        .into_iter()
-        .chain(["src/report/cni.rs".to_owned()])
-    {
+    for document in documents().into_iter().chain(["src/report/cni.rs".to_owned()]) {
         for command in quoted(&read(&document), |w| w.starts_with("just ")) {
             let recipe = command.split(' ').nth(1).unwrap();
             assert!(recipes.contains(recipe), "{document}: {command}");
@@ -354,11 +308,7 @@ fn every_recipe_that_a_document_names_exists() {
 
 #[test]
 fn rbac_names_the_daemonsets_of_the_table_and_nothing_else() {
-    let names: BTreeSet<_> = META
-        .iter()
-        .chain(PRIMARY)
-        .map(|row| row.daemonset.name)
-        .collect();
+    let names: BTreeSet<_> = META.iter().chain(PRIMARY).map(|row| row.daemonset.name).collect();
     let rule = "    resources: [daemonsets]\n    resourceNames:\n";
     let manifest = read("deploy/upgrade-responder.yaml");
     let listed = manifest.split(rule).nth(1).unwrap().lines();
@@ -392,10 +342,7 @@ fn the_readme_describes_the_fields_of_the_payload() {
     let table = readme.split("| field |").nth(1).unwrap();
     let table = table.split("\n\n").next().unwrap();
     let rows: Vec<_> = table.lines().skip(2).collect();
-    let listed: Vec<_> = rows
-        .iter()
-        .map(|row| row.split('`').nth(1).unwrap())
-        .collect();
+    let listed: Vec<_> = rows.iter().map(|row| row.split('`').nth(1).unwrap()).collect();
     let fields: Vec<_> = FIELDS.iter().map(|field| field.key).collect();
     assert_eq!(listed, fields);
     for row in rows {
@@ -422,12 +369,9 @@ fn the_documents_name_this_version() {
     let pages = documents();
     let pages = pages.iter().filter(|page| *page != CHANGELOG);
     let documents: String = pages.map(|page| read(page)).collect();
-    let after = ours
-        .iter()
-        .flat_map(|before| documents.split(before).skip(1));
-    let named: Vec<_> = after
-        .filter(|after| after.starts_with(|c: char| c.is_ascii_digit()))
-        .collect();
+    let after = ours.iter().flat_map(|before| documents.split(before).skip(1));
+    let named: Vec<_> =
+        after.filter(|after| after.starts_with(|c: char| c.is_ascii_digit())).collect();
     assert!(named.len() > 6, "{named:?}");
     for after in named {
         // rancher/rke2-charts append the number of a packaging: `0.3.001`.
@@ -489,9 +433,7 @@ fn every_proof_of_the_threat_model_exists() {
         let named = format!("\"{proof}\"");
         let is_row = sources.contains(&named) || sources.contains(&format!("fn {proof}("));
         // The rows for statuses are made by a loop, so their names are not in the source.
-        let status = proof
-            .strip_prefix("status ")
-            .is_some_and(|s| sources.contains(s));
+        let status = proof.strip_prefix("status ").is_some_and(|s| sources.contains(s));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(&proof).exists();
         assert!(is_row || status || script, "{proof}");
     }
@@ -500,14 +442,9 @@ fn every_proof_of_the_threat_model_exists() {
 /// Returns the source code of all tests.
 fn sources() -> String {
     let folders = ["tests", "tests/faults"].map(|folder| fs::read_dir(root(folder)).unwrap());
-    let files = folders
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.unwrap().path());
+    let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
     let tests = files.filter(|file| file.extension().is_some_and(|e| e == "rs"));
-    tests
-        .map(|file| fs::read_to_string(file).unwrap())
-        .collect()
+    tests.map(|file| fs::read_to_string(file).unwrap()).collect()
 }
 
 /// A name with blanks is a row of a table, one with underscores a test, and one with slashes a
@@ -522,9 +459,7 @@ fn every_test_and_file_that_keeps_the_decision_record_exists() {
     assert!(rows.len() > 9, "{rows:?}");
     for row in rows {
         let keepers = row.rsplit('|').nth(1).unwrap();
-        for keeper in quoted(keepers, |w| {
-            w.contains('_') || w.contains(' ') || w.contains('/')
-        }) {
+        for keeper in quoted(keepers, |w| w.contains('_') || w.contains(' ') || w.contains('/')) {
             let file = keeper.split(' ').next().unwrap();
             let exists = if keeper.contains('/') {
                 root(file).exists()
@@ -540,24 +475,13 @@ fn every_test_and_file_that_keeps_the_decision_record_exists() {
 #[test]
 fn the_opt_out_is_the_same_line_everywhere() {
     let line = opt_out_command("kube-system");
-    for document in [
-        README,
-        "deploy/README.md",
-        "deploy/docs/privacy.md",
-        "deploy/docs/turn-off.md",
-    ] {
-        assert!(
-            blocks(&read(document)).contains(&format!("{line}\n")),
-            "{document}"
-        );
+    for document in
+        [README, "deploy/README.md", "deploy/docs/privacy.md", "deploy/docs/turn-off.md"]
+    {
+        assert!(blocks(&read(document)).contains(&format!("{line}\n")), "{document}");
     }
     for file in ["deploy/upgrade-responder.yaml", "deploy/chart/values.yaml"] {
-        assert!(
-            read(file)
-                .lines()
-                .any(|l| l.trim_start_matches(['#', ' ']) == line),
-            "{file}"
-        );
+        assert!(read(file).lines().any(|l| l.trim_start_matches(['#', ' ']) == line), "{file}");
     }
     let notes =
         read("deploy/chart/templates/NOTES.txt").replace("{{ .Release.Namespace }}", "kube-system");
@@ -567,9 +491,8 @@ fn the_opt_out_is_the_same_line_everywhere() {
     }
     // No document has another command that creates the ConfigMap for an opt-out.
     for document in documents() {
-        for other in read(&document)
-            .lines()
-            .filter(|l| l.contains("METRICS_RESPONDER_ENABLED=false"))
+        for other in
+            read(&document).lines().filter(|l| l.contains("METRICS_RESPONDER_ENABLED=false"))
         {
             assert!(
                 other.contains(&line) || !other.contains("create configmap"),
@@ -586,10 +509,7 @@ fn the_opt_out_is_the_same_line_everywhere() {
 fn no_document_redirects_into_a_live_manifest() {
     for document in documents() {
         for line in read(&document).lines() {
-            let redirected = line
-                .split('>')
-                .skip(1)
-                .any(|rest| rest.contains("server/manifests"));
+            let redirected = line.split('>').skip(1).any(|rest| rest.contains("server/manifests"));
             assert!(!redirected, "{document}: {line}");
         }
     }
@@ -601,9 +521,6 @@ fn the_drop_ins_are_those_of_the_document() {
         let file = format!("deploy/systemd/{unit}.conf");
         let install = format!("{file} /etc/systemd/system/{unit}.service.d/metrics-responder.conf");
         assert!(read(INSTALL).contains(&install), "{unit}");
-        assert!(
-            read(&file).contains(&install["deploy/systemd/".len()..]),
-            "{unit}"
-        );
+        assert!(read(&file).contains(&install["deploy/systemd/".len()..]), "{unit}");
     }
 }

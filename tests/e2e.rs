@@ -1,11 +1,6 @@
 //! Runs the built program against a TLS API server and a TLS endpoint, without faults.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -26,22 +21,10 @@ const CLUSTER: &str = "rke2-canal-ha";
 
 /// Checks that the run printed and sent this report, and logged this many lines at level info.
 fn assert_sent(run: &Run, report: &str, lines: usize) {
-    assert_eq!(
-        (run.code, run.stdout.as_str()),
-        (Some(0), report),
-        "{run:?}"
-    );
+    assert_eq!((run.code, run.stdout.as_str()), (Some(0), report), "{run:?}");
     assert_eq!(run.lines().len(), lines, "{run:?}");
-    assert!(
-        run.lines()
-            .iter()
-            .all(|line| line.starts_with("level=info ")),
-        "{run:?}"
-    );
-    assert_eq!(
-        run.logged("msg").as_deref(),
-        Some("the report was accepted")
-    );
+    assert!(run.lines().iter().all(|line| line.starts_with("level=info ")), "{run:?}");
+    assert_eq!(run.logged("msg").as_deref(), Some("the report was accepted"));
 }
 
 #[test]
@@ -72,11 +55,7 @@ fn the_opt_out_command_names_the_namespace_of_the_pod() {
     let (pod, ..) = scene(CLUSTER);
     pod.folder.write("sa/namespace", "telemetry");
     let run = pod.run();
-    assert_eq!(
-        run.logged("turn_off"),
-        Some(opt_out_command("telemetry")),
-        "{run:?}"
-    );
+    assert_eq!(run.logged("turn_off"), Some(opt_out_command("telemetry")), "{run:?}");
 }
 
 #[test]
@@ -93,14 +72,8 @@ fn the_requests_are_the_documented_ones() {
     });
     let expected: Vec<_> = [
         ("/version".to_owned(), "application/json"),
-        (
-            "/api/v1/namespaces/kube-system?resourceVersion=0".to_owned(),
-            "application/json",
-        ),
-        (
-            "/api/v1/nodes?resourceVersion=0&includeObject=None".to_owned(),
-            table,
-        ),
+        ("/api/v1/namespaces/kube-system?resourceVersion=0".to_owned(), "application/json"),
+        ("/api/v1/nodes?resourceVersion=0&includeObject=None".to_owned(), table),
     ]
     .into_iter()
     .chain(daemonsets)
@@ -114,10 +87,7 @@ fn the_requests_are_the_documented_ones() {
     for request in seen {
         assert_eq!(request.method, "GET");
         assert_eq!(request.header("accept-encoding"), None);
-        assert_eq!(
-            request.header("authorization"),
-            Some(&*format!("Bearer {TOKEN}"))
-        );
+        assert_eq!(request.header("authorization"), Some(&*format!("Bearer {TOKEN}")));
     }
 }
 
@@ -139,12 +109,7 @@ fn every_request_but_one_is_answered_from_the_watch_cache() {
             row.cni != "kube-router" && path.join(file).exists()
         });
         let limited = ["/api/v1/nodes?limit=5"];
-        assert_eq!(
-            from_etcd,
-            limited[..usize::from(!is_known)],
-            "{}",
-            path.display()
-        );
+        assert_eq!(from_etcd, limited[..usize::from(!is_known)], "{}", path.display());
     }
 }
 
@@ -162,11 +127,8 @@ fn verbose_logs_each_request_without_its_host() {
     let (pod, api, _) = scene(CLUSTER);
     let pod = pod.args(["-v"]);
     let run = pod.run();
-    let debug: Vec<_> = run
-        .lines()
-        .into_iter()
-        .filter(|line| line.starts_with("level=debug "))
-        .collect();
+    let debug: Vec<_> =
+        run.lines().into_iter().filter(|line| line.starts_with("level=debug ")).collect();
     assert_eq!(debug.len(), api.seen().len() + 1);
     assert_eq!(run.lines().len(), debug.len() + 1);
     assert!(debug[0].starts_with("level=debug method=GET path=/version status=200 bytes=352 ms="));
@@ -174,19 +136,12 @@ fn verbose_logs_each_request_without_its_host() {
     let last =
         format!("level=debug method=POST path=/v1/checkupgrade status=200 bytes={bytes} ms=");
     assert!(debug.last().unwrap().starts_with(&last), "{run:?}");
-    assert!(
-        !run.stderr.contains("127.0.0.1") && !run.stderr.contains(TOKEN),
-        "{run:?}"
-    );
+    assert!(!run.stderr.contains("127.0.0.1") && !run.stderr.contains(TOKEN), "{run:?}");
     let log = |folder: &str| bare(&["-v", "--dry-run", "--recorded", folder]).stderr;
     // The bytes of a reply that is not accepted are logged too.
     let portal = Server::saying(Some(pod.authority.server()), answer(200, "<html>"));
     let run = pod.endpoint(&portal.https()).run();
-    assert!(
-        run.stderr
-            .contains(" path=/v1/checkupgrade status=200 bytes=6 ms="),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains(" path=/v1/checkupgrade status=200 bytes=6 ms="), "{run:?}");
     let missing = Folder::new();
     let logged = log(missing.path().to_str().unwrap());
     assert!(
@@ -206,10 +161,7 @@ fn a_request_without_an_answer_has_no_status() {
 #[test]
 fn the_api_is_reached_directly_and_the_endpoint_through_the_proxy() {
     let (pod, api, _) = scene(CLUSTER);
-    let leaf = Leaf {
-        names: vec!["receiver.example".into()],
-        ..Leaf::default()
-    };
+    let leaf = Leaf { names: vec!["receiver.example".into()], ..Leaf::default() };
     let endpoint = Server::accepting(Some(pod.authority.server_with(leaf)));
     let port = endpoint.port;
     let proxy = Server::start(None, move |connection| {
@@ -217,10 +169,7 @@ fn the_api_is_reached_directly_and_the_endpoint_through_the_proxy() {
         connection.write(b"HTTP/1.1 200 Connection established\r\n\r\n")?;
         connection.tunnel(port)
     });
-    let url = format!(
-        "http://acme:canary%23%40%2Fsecret%25@127.0.0.1:{}",
-        proxy.port
-    );
+    let url = format!("http://acme:canary%23%40%2Fsecret%25@127.0.0.1:{}", proxy.port);
     let pod = pod.endpoint("https://receiver.example/v1/checkupgrade");
     let run = pod.env("HTTPS_PROXY", &url).args(["-v"]).run();
     assert_eq!(run.code, Some(0), "{run:?}");
@@ -230,10 +179,7 @@ fn the_api_is_reached_directly_and_the_endpoint_through_the_proxy() {
     let [request] = &proxy.seen()[..] else {
         panic!("{:?}", proxy.seen());
     };
-    assert_eq!(
-        (&*request.method, &*request.target),
-        ("CONNECT", "receiver.example:443")
-    );
+    assert_eq!((&*request.method, &*request.target), ("CONNECT", "receiver.example:443"));
     let credentials = request.header("proxy-authorization");
     // The credentials are decoded, as in Go and curl.
     let basic = format!("Basic {}", encode(b"acme:canary#@/secret%"));
@@ -263,15 +209,9 @@ fn the_report_is_printed_before_the_wait_and_the_wait_is_announced() {
         panic!("{run:?}");
     };
     let fields = support::logfmt::parse(announcement).unwrap();
-    assert!(
-        fields[1].1.contains("deleting the Job stops it"),
-        "{fields:?}"
-    );
+    assert!(fields[1].1.contains("deleting the Job stops it"), "{fields:?}");
     let seconds = wait.as_secs();
-    assert!(
-        fields[2].1.starts_with(&format!("{seconds}s")),
-        "{fields:?}"
-    );
+    assert!(fields[2].1.starts_with(&format!("{seconds}s")), "{fields:?}");
     let stop = "kubectl -n kube-system delete job -l app.kubernetes.io/name=rke2-metrics-responder";
     assert_eq!(fields[3], ("stop".to_owned(), stop.to_owned()));
     assert!(verdict.contains("accepted"), "{run:?}");
@@ -282,17 +222,11 @@ fn the_report_is_printed_before_the_wait_and_the_wait_is_announced() {
 fn a_run_outside_a_cluster_sends_nothing_to_the_default_endpoint() {
     let recording = cluster(CLUSTER);
     let recording = recording.to_str().unwrap();
-    for args in [
-        &["--recorded", recording][..],
-        &["--kubeconfig", "/nowhere"],
-    ] {
+    for args in [&["--recorded", recording][..], &["--kubeconfig", "/nowhere"]] {
         let run = bare(args);
         assert_eq!(run.code, Some(2), "{run:?}");
         let answer = run.answer().unwrap();
-        assert!(
-            answer.contains("add --dry-run or --endpoint URL"),
-            "{run:?}"
-        );
+        assert!(answer.contains("add --dry-run or --endpoint URL"), "{run:?}");
     }
     let endpoint = Server::accepting(None);
     let run = bare(&["--recorded", recording, "--endpoint", &endpoint.http()]);
@@ -380,14 +314,7 @@ fn an_ipv6_api_server_is_reached() {
 /// No canary may get out.
 #[test]
 fn no_string_of_the_cluster_gets_out() {
-    let kept = [
-        "Table",
-        "NodeList",
-        "Roles",
-        "OS-Image",
-        "PartialObjectMetadata",
-        "DaemonSet",
-    ];
+    let kept = ["Table", "NodeList", "Roles", "OS-Image", "PartialObjectMetadata", "DaemonSet"];
     let spared = ["version.json", "api/v1/namespaces/kube-system.json"];
     for cluster in clusters() {
         let files = files(&cluster);
@@ -414,11 +341,7 @@ fn reports_without_canary(
     let folder = Folder::new();
     for file in files {
         let text = fs::read_to_string(cluster.join(file)).unwrap();
-        let text = if poisoned(file) {
-            poison(&text, kept)
-        } else {
-            text
-        };
+        let text = if poisoned(file) { poison(&text, kept) } else { text };
         folder.write(file.to_str().unwrap(), text);
     }
     let pod = Pod::new();
@@ -458,17 +381,11 @@ fn encode(bytes: &[u8]) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
     for chunk in bytes.chunks(3) {
-        let bits = chunk
-            .iter()
-            .fold(0, |bits, byte| bits << 8 | u32::from(*byte))
+        let bits = chunk.iter().fold(0, |bits, byte| bits << 8 | u32::from(*byte))
             << (8 * (3 - chunk.len()));
         for i in 0..4 {
             let sextet = bits >> (18 - 6 * i) & 63;
-            text.push(if i <= chunk.len() {
-                char::from(ALPHABET[sextet as usize])
-            } else {
-                '='
-            });
+            text.push(if i <= chunk.len() { char::from(ALPHABET[sextet as usize]) } else { '=' });
         }
     }
     text

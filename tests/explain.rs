@@ -1,11 +1,6 @@
 //! Tests `--explain`, which describes to an admin the report, and when and where it is sent.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -22,10 +17,7 @@ use support::server::{Server, closed_port};
 use support::{Folder, cluster, clusters, expected};
 
 fn explain(recording: &Path, env: &[(&str, &str)]) -> String {
-    let run = bare_with(
-        &["--explain", "--recorded", recording.to_str().unwrap()],
-        env,
-    );
+    let run = bare_with(&["--explain", "--recorded", recording.to_str().unwrap()], env);
     assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
     run.stdout
 }
@@ -49,20 +41,11 @@ fn the_explanation_has_every_value_of_the_report() {
         assert_eq!(keys.len(), FIELDS.len());
         for (key, value) in keys {
             let value = value.as_str().map_or_else(|| value.to_string(), Into::into);
-            let row = text
-                .lines()
-                .find(|line| line.split_whitespace().next() == Some(key));
-            assert_eq!(
-                row.unwrap().split_whitespace().nth(1),
-                Some(&*value),
-                "{text}"
-            );
+            let row = text.lines().find(|line| line.split_whitespace().next() == Some(key));
+            assert_eq!(row.unwrap().split_whitespace().nth(1), Some(&*value), "{text}");
         }
         for field in FIELDS {
-            assert!(
-                text.lines().any(|line| line.trim() == field.purpose),
-                "{text}"
-            );
+            assert!(text.lines().any(|line| line.trim() == field.purpose), "{text}");
         }
         assert!(!text.contains("acme-canary"));
     }
@@ -71,10 +54,7 @@ fn the_explanation_has_every_value_of_the_report() {
 #[test]
 fn the_explanation_says_where_when_why_and_how_to_stop_it() {
     let env = [
-        (
-            "METRICS_RESPONDER_ENDPOINT",
-            "https://receiver.example/v1?key=secret",
-        ),
+        ("METRICS_RESPONDER_ENDPOINT", "https://receiver.example/v1?key=secret"),
         ("METRICS_RESPONDER_SPREAD", "10m"),
         ("METRICS_RESPONDER_ENABLED", "true"),
         ("HTTPS_PROXY", "http://user:secret@proxy.example:3128"),
@@ -88,11 +68,7 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
         "its UUID modulo the spread of 10m\n",
         &off,
         "Now        nothing was sent\n",
-        concat!(
-            "\nUser-Agent: rke2-metrics-responder/",
-            env!("CARGO_PKG_VERSION"),
-            "\n"
-        ),
+        concat!("\nUser-Agent: rke2-metrics-responder/", env!("CARGO_PKG_VERSION"), "\n"),
         "carries the address it comes from",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
@@ -114,27 +90,20 @@ fn the_page_says_where_the_settings_come_from() {
     assert!(explain(&cluster("kind"), &[]).contains(recorded));
     let (pod, ..) = scene("kind");
     let inside = pod.args(["--explain"]).run();
-    assert!(
-        inside.stdout.contains("\nSettings   of this pod\n"),
-        "{inside:?}"
-    );
+    assert!(inside.stdout.contains("\nSettings   of this pod\n"), "{inside:?}");
     assert_eq!(first_line(&inside.stdout), "Reporting  on", "{inside:?}");
 }
 
 #[test]
 fn a_cni_that_cannot_be_read_is_reported_once() {
     let pod = Pod::new();
-    let api = api::serve_with(
-        pod.authority.server(),
-        &cluster("kind"),
-        |request, connection| {
-            if !request.target.contains("/daemonsets/") {
-                return Ok(Handled::No);
-            }
-            let (status, body) = api::refusal(403);
-            connection.reply(status, &body).map(|()| Handled::Yes)
-        },
-    );
+    let api = api::serve_with(pod.authority.server(), &cluster("kind"), |request, connection| {
+        if !request.target.contains("/daemonsets/") {
+            return Ok(Handled::No);
+        }
+        let (status, body) = api::refusal(403);
+        connection.reply(status, &body).map(|()| Handled::Yes)
+    });
     let pod = pod.api(api.port);
     let run = pod.args(["--explain"]).run();
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
@@ -179,9 +148,7 @@ impl Installed {
         };
         let objects = [(CRON_JOB, "CronJob"), (CONFIG_MAP, "ConfigMap")];
         Self {
-            objects: objects
-                .map(|(path, kind)| (path.to_owned(), of_kind(kind)))
-                .into(),
+            objects: objects.map(|(path, kind)| (path.to_owned(), of_kind(kind))).into(),
             refused: Vec::new(),
             folder: Folder::new(),
             env: Vec::new(),
@@ -193,10 +160,7 @@ impl Installed {
     }
 
     fn nothing() -> Self {
-        Self {
-            objects: Vec::new(),
-            ..Self::new()
-        }
+        Self { objects: Vec::new(), ..Self::new() }
     }
 
     fn change(mut self, path: &str, change: impl FnOnce(&mut Value)) -> Self {
@@ -219,10 +183,7 @@ impl Installed {
     }
 
     fn overridden(mut self, data: &Value) -> Self {
-        self.objects.push((
-            OVERRIDE.to_owned(),
-            json!({"kind": "ConfigMap", "data": data}),
-        ));
+        self.objects.push((OVERRIDE.to_owned(), json!({"kind": "ConfigMap", "data": data})));
         self
     }
 
@@ -270,11 +231,7 @@ impl Installed {
         let (kubeconfig, server) = self.kubeconfig();
         let mut args = vec!["--explain", "--kubeconfig", kubeconfig.to_str().unwrap()];
         args.extend(self.args.iter().map(String::as_str));
-        let env: Vec<_> = self
-            .env
-            .iter()
-            .map(|(name, value)| (*name, &**value))
-            .collect();
+        let env: Vec<_> = self.env.iter().map(|(name, value)| (*name, &**value)).collect();
         (bare_with(&args, &env), server)
     }
 
@@ -293,11 +250,7 @@ impl Installed {
 
     fn answers(&self, expected: &str) {
         let page = self.page();
-        assert_eq!(
-            first_line(&page),
-            format!("Reporting  {expected}"),
-            "{page}"
-        );
+        assert_eq!(first_line(&page), format!("Reporting  {expected}"), "{page}");
     }
 }
 
@@ -347,17 +300,12 @@ fn the_first_line_says_whether_this_cluster_reports() {
         .overridden(&json!({"DO_NOT_TRACK": "1"}))
         .answers(&format!("off: {overrides}: DO_NOT_TRACK"));
     Installed::new()
-        .cron_job(
-            &of_container("env"),
-            variable("METRICS_RESPONDER_ENABLED", "no"),
-        )
+        .cron_job(&of_container("env"), variable("METRICS_RESPONDER_ENABLED", "no"))
         .answers("off: cronjob/rke2-metrics-responder: METRICS_RESPONDER_ENABLED");
     Installed::new()
         .file("enabled: false\nbroken: [\n")
         .answers("off: configmap/rke2-metrics-responder: enabled");
-    Installed::new()
-        .cron_job("/metadata/creationTimestamp", ago(10))
-        .answers("begins in 14h");
+    Installed::new().cron_job("/metadata/creationTimestamp", ago(10)).answers("begins in 14h");
     Installed::new()
         .cron_job("/metadata/creationTimestamp", ago(10))
         .file("gracePeriod: 0s\n")
@@ -370,23 +318,11 @@ fn the_order_of_the_sources_is_that_of_kubernetes() {
     let off = json!({"METRICS_RESPONDER_ENABLED": "false"});
     let env = |value: &str| json!([{"name": "METRICS_RESPONDER_ENABLED", "value": value}]);
     // A variable of the CronJob has precedence over the override, and both over the file.
-    Installed::new()
-        .overridden(&off)
-        .cron_job(&of_container("env"), env("true"))
-        .answers("on");
-    Installed::new()
-        .overridden(&off)
-        .cron_job(&of_container("env"), env(""))
-        .answers("on");
-    Installed::new()
-        .overridden(&on)
-        .file("enabled: false\n")
-        .answers("on");
+    Installed::new().overridden(&off).cron_job(&of_container("env"), env("true")).answers("on");
+    Installed::new().overridden(&off).cron_job(&of_container("env"), env("")).answers("on");
+    Installed::new().overridden(&on).file("enabled: false\n").answers("on");
     // A manifest of an earlier version does not read the override.
-    Installed::new()
-        .overridden(&off)
-        .cron_job(&of_container("envFrom"), Value::Null)
-        .answers("on");
+    Installed::new().overridden(&off).cron_job(&of_container("envFrom"), Value::Null).answers("on");
 }
 
 #[test]
@@ -421,11 +357,7 @@ fn a_mistake_that_stops_each_run_is_named_with_its_object() {
 #[test]
 fn a_source_that_may_not_be_read_is_named() {
     let page = Installed::new().refuses(OVERRIDE).page();
-    assert_eq!(
-        first_line(&page),
-        "Reporting  on, as far as it could be read",
-        "{page}"
-    );
+    assert_eq!(first_line(&page), "Reporting  on, as far as it could be read", "{page}");
     let unread = "\nNot read   configmap/rke2-metrics-responder-override: status 403";
     assert!(page.contains(unread), "{page}");
     Installed::new()
@@ -433,22 +365,12 @@ fn a_source_that_may_not_be_read_is_named() {
         .overridden(&json!({"DO_NOT_TRACK": "1"}))
         .answers("off: configmap/rke2-metrics-responder-override: DO_NOT_TRACK");
     let page = Installed::new().refuses(CRON_JOB).page();
-    assert!(
-        page.starts_with("Reporting  unknown: GET /apis/batch/"),
-        "{page}"
-    );
+    assert!(page.starts_with("Reporting  unknown: GET /apis/batch/"), "{page}");
     assert!(first_line(&page).contains("status 403"), "{page}");
     let from = json!([{"name": "METRICS_RESPONDER_ENABLED", "valueFrom": {"secretKeyRef": {"name": "x", "key": "y"}}}]);
     let page = Installed::new().cron_job(&of_container("env"), from).page();
-    assert_eq!(
-        first_line(&page),
-        "Reporting  on, as far as it could be read",
-        "{page}"
-    );
-    assert!(
-        page.contains("\nNot read   METRICS_RESPONDER_ENABLED of cronjob/"),
-        "{page}"
-    );
+    assert_eq!(first_line(&page), "Reporting  on, as far as it could be read", "{page}");
+    assert!(page.contains("\nNot read   METRICS_RESPONDER_ENABLED of cronjob/"), "{page}");
 }
 
 #[test]
@@ -456,10 +378,7 @@ fn nodes_that_cannot_be_read_do_not_hide_the_answer() {
     let installed = Installed::new().refuses("/api/v1/nodes");
     installed.answers("on");
     let page = installed.page();
-    assert!(
-        page.contains("\nReport     not shown: GET /api/v1/nodes?"),
-        "{page}"
-    );
+    assert!(page.contains("\nReport     not shown: GET /api/v1/nodes?"), "{page}");
     assert!(page.contains("status 403"), "{page}");
     Installed::new()
         .refuses("/api/v1/nodes")
@@ -478,12 +397,7 @@ fn the_settings_of_this_machine_are_ignored() {
     for option in ["--config=/nowhere", "--endpoint=https://a.example/"] {
         let (run, server) = Installed::new().args(&[option]).run();
         assert_eq!((run.code, &*run.stdout), (Some(2), ""), "{run:?}");
-        assert!(
-            run.answer()
-                .unwrap()
-                .contains("omit --config and --endpoint"),
-            "{run:?}"
-        );
+        assert!(run.answer().unwrap().contains("omit --config and --endpoint"), "{run:?}");
         assert_eq!(server.connections(), 0);
     }
 }
@@ -504,14 +418,8 @@ fn no_file_of_the_pod_is_opened() {
 fn the_page_shows_the_proxy_the_last_run_and_another_version() {
     let credentials = "http://acme-canary:acme-canary@proxy.example:3128";
     let page = Installed::new()
-        .cron_job(
-            &of_container("image"),
-            "acme-canary.example/a:5000/x:v0.1.0".into(),
-        )
-        .cron_job(
-            "/status",
-            json!({"lastScheduleTime": ago(30), "lastSuccessfulTime": ago(38)}),
-        )
+        .cron_job(&of_container("image"), "acme-canary.example/a:5000/x:v0.1.0".into())
+        .cron_job("/status", json!({"lastScheduleTime": ago(30), "lastSuccessfulTime": ago(38)}))
         .overridden(&json!({"HTTPS_PROXY": credentials}))
         .page();
     for expected in [
@@ -526,9 +434,7 @@ fn the_page_shows_the_proxy_the_last_run_and_another_version() {
         assert!(page.contains(expected), "{expected}: {page}");
     }
     let own = concat!("x:v", env!("CARGO_PKG_VERSION"), "-fips@sha256:0123");
-    let page = Installed::new()
-        .cron_job(&of_container("image"), own.into())
-        .page();
+    let page = Installed::new().cron_job(&of_container("image"), own.into()).page();
     assert!(!page.contains("\nImage "), "{page}");
 }
 
@@ -537,18 +443,12 @@ fn the_commands_name_the_same_cluster() {
     let installed = Installed::new().args(&["--context", "y"]);
     let page = installed.page();
     let kubeconfig = installed.folder.path().join("kubeconfig");
-    let kubectl = format!(
-        "kubectl --kubeconfig {} --context y -n",
-        kubeconfig.display()
-    );
+    let kubectl = format!("kubectl --kubeconfig {} --context y -n", kubeconfig.display());
     let off = opt_out_command("kube-system").replacen("kubectl -n", &kubectl, 1);
     assert!(page.contains(&format!("\nOff        {off}\n")), "{page}");
     // kubectl finds KUBECONFIG by itself.
     let (kubeconfig, _server) = installed.kubeconfig();
-    let run = bare_with(
-        &["--explain"],
-        &[("KUBECONFIG", kubeconfig.to_str().unwrap())],
-    );
+    let run = bare_with(&["--explain"], &[("KUBECONFIG", kubeconfig.to_str().unwrap())]);
     let off = format!("\nOff        {}\n", opt_out_command("kube-system"));
     assert!(run.stdout.contains(&off), "{run:?}");
 }
@@ -567,17 +467,11 @@ fn a_preview_that_fails_names_the_option_the_server_and_the_credential() {
         );
         let kubeconfig = folder.write("k", text);
         for preview in ["--dry-run", "--explain"] {
-            let run = bare_with(
-                &[preview, "--kubeconfig", kubeconfig.to_str().unwrap()],
-                &[],
-            );
+            let run = bare_with(&[preview, "--kubeconfig", kubeconfig.to_str().unwrap()], &[]);
             assert_eq!((run.code, &*run.stdout), (Some(status), ""), "{run:?}");
             let answer = run.answer().unwrap();
             let option = format!("--kubeconfig {}: ", kubeconfig.display());
-            assert!(
-                answer.starts_with(&option) && answer.contains(reason),
-                "{answer}"
-            );
+            assert!(answer.starts_with(&option) && answer.contains(reason), "{answer}");
             assert!(status == 2 || answer.contains(&server), "{answer}");
         }
     }
@@ -585,11 +479,7 @@ fn a_preview_that_fails_names_the_option_the_server_and_the_credential() {
     let run = bare_with(&["--dry-run", "--kubeconfig", "/a=b \"c\"\n"], &[]);
     let expected = "--kubeconfig /a=b \"c\"?: No such file or directory (os error 2)";
     assert_eq!(run.answer(), Some(expected), "{run:?}");
-    let (run, server) = Installed {
-        refused: vec![(CRON_JOB, 401)],
-        ..Installed::new()
-    }
-    .run();
+    let (run, server) = Installed { refused: vec![(CRON_JOB, 401)], ..Installed::new() }.run();
     let expected = format!(
         "http://127.0.0.1:{}: GET {CRON_JOB}: status 401, the API server does not accept this credential",
         server.port

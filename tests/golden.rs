@@ -1,12 +1,7 @@
 //! Compares the report of every recorded cluster with its expected payload. `just bless` rewrites
 //! the payloads, so that their diff can be reviewed.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -18,12 +13,7 @@ use support::{Folder, clusters, expected, files};
 
 fn dry_run(recording: &Path) -> String {
     let run = bare(&["--dry-run", "--recorded", recording.to_str().unwrap()]);
-    assert_eq!(
-        (run.code, run.stderr.as_str()),
-        (Some(0), ""),
-        "{}",
-        recording.display()
-    );
+    assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{}", recording.display());
     run.stdout
 }
 
@@ -53,9 +43,7 @@ fn the_typed_list_replaces_a_table_without_its_columns() {
     for cluster in clusters() {
         let copy = copy_of(&cluster);
         let table = copy.path().join("api/v1/nodes.table.json");
-        let renamed = fs::read_to_string(&table)
-            .unwrap()
-            .replace("\"Roles\"", "\"Funktion\"");
+        let renamed = fs::read_to_string(&table).unwrap().replace("\"Roles\"", "\"Funktion\"");
         fs::write(&table, renamed).unwrap();
         assert_eq!(dry_run(copy.path()), expected(&cluster) + "\n");
     }
@@ -65,10 +53,7 @@ fn the_typed_list_replaces_a_table_without_its_columns() {
 fn copy_of(cluster: &Path) -> Folder {
     let copy = Folder::new();
     for file in files(cluster) {
-        copy.write(
-            file.to_str().unwrap(),
-            fs::read(cluster.join(&file)).unwrap(),
-        );
+        copy.write(file.to_str().unwrap(), fs::read(cluster.join(&file)).unwrap());
     }
     copy
 }

@@ -1,12 +1,7 @@
 //! `metrics-responder-manifest`: the configuration of RKE2 or K3s → the manifest to install, printed
 //! or written.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -49,15 +44,9 @@ fn refused(config: &str) -> String {
     let folder = Folder::new();
     folder.write("config.yaml", config);
     let run = manifest(&folder, &[]);
-    assert_eq!(
-        (run.code, run.stdout.as_str()),
-        (Some(2), ""),
-        "{config}: {run:?}"
-    );
+    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{config}: {run:?}");
     assert_eq!(run.lines().len(), 1, "{run:?}");
-    run.answer()
-        .unwrap()
-        .replace(folder.path().to_str().unwrap(), "")
+    run.answer().unwrap().replace(folder.path().to_str().unwrap(), "")
 }
 
 /// A manifest, taken apart.
@@ -72,10 +61,7 @@ impl Objects {
     }
 
     fn kinds(&self) -> Vec<&str> {
-        self.0
-            .iter()
-            .map(|object| object["kind"].as_str().unwrap())
-            .collect()
+        self.0.iter().map(|object| object["kind"].as_str().unwrap()).collect()
     }
 
     fn get(&self, kind: &str) -> &Value {
@@ -84,9 +70,7 @@ impl Objects {
 
     /// A key of the ConfigMap's file.
     fn key(&self, key: &str) -> Value {
-        let file = self.get("ConfigMap")["data"]["config.yaml"]
-            .as_str()
-            .unwrap();
+        let file = self.get("ConfigMap")["data"]["config.yaml"].as_str().unwrap();
         let keys: Value = serde_yaml::from_str(file).unwrap();
         keys.get(key).cloned().unwrap_or_default()
     }
@@ -104,9 +88,7 @@ impl Objects {
     }
 
     fn deadline(&self) -> u64 {
-        self.spec()["jobTemplate"]["spec"]["activeDeadlineSeconds"]
-            .as_u64()
-            .unwrap()
+        self.spec()["jobTemplate"]["spec"]["activeDeadlineSeconds"].as_u64().unwrap()
     }
 
     fn is_off(&self) -> bool {
@@ -139,17 +121,11 @@ fn nothing_configured_is_the_chart_itself() {
     let run = manifest_with(&["--rke2-config", "/dev/null"], &[]);
     assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
     assert_eq!(Objects::of(&run.stdout), Objects::of(MANIFEST));
-    let opt_out = format!(
-        "# Reporting enabled. Turn it off: {}\n",
-        opt_out_command("kube-system")
-    );
+    let opt_out = format!("# Reporting enabled. Turn it off: {}\n", opt_out_command("kube-system"));
     assert!(run.stdout.contains(&opt_out), "{}", run.stdout);
     assert_eq!(printed("# nothing\n", &[]), Objects::of(MANIFEST));
     assert_eq!(
-        printed(
-            "cni: [multus, canal]\ntls-san: [a]\ntls-san: [b]\n1: x\n",
-            &[]
-        ),
+        printed("cni: [multus, canal]\ntls-san: [a]\ntls-san: [b]\n1: x\n", &[]),
         Objects::of(MANIFEST)
     );
 }
@@ -173,9 +149,7 @@ fn off_leaves_nothing_that_could_read_or_send() {
     let folder = Folder::new();
     folder.write("config.yaml", OFF);
     assert!(
-        manifest(&folder, &[])
-            .stdout
-            .contains("# Reporting disabled: the CronJob is suspended")
+        manifest(&folder, &[]).stdout.contains("# Reporting disabled: the CronJob is suspended")
     );
 }
 
@@ -226,10 +200,7 @@ fn the_deadline_of_a_job_follows_spread_and_timeout() {
     let off = format!("{OFF}metrics-responder-config: {{spread: 8h}}\n");
     assert_eq!(printed(&off, &[]).deadline(), 7200);
     let error = refused("metrics-responder-config: {spread: 7h54m40s}");
-    assert!(
-        error.starts_with("metrics-responder-config: spread + 2 * timeout"),
-        "{error}"
-    );
+    assert!(error.starts_with("metrics-responder-config: spread + 2 * timeout"), "{error}");
 }
 
 #[test]
@@ -237,21 +208,9 @@ fn the_last_value_of_a_key_wins_and_a_plus_adds() {
     let first = "metrics-responder-config: {endpoint: https://a, schedule: '1 * * * *'}\n";
     for (drop_in, endpoint, schedule) in [
         ("", "https://a", "1 * * * *"),
-        (
-            "metrics-responder-config: {endpoint: https://b}",
-            "https://b",
-            "0 */8 * * *",
-        ),
-        (
-            "metrics-responder-config+: {endpoint: https://b}",
-            "https://b",
-            "1 * * * *",
-        ),
-        (
-            "metrics-responder-config+: {schedule: '@daily'}",
-            "https://a",
-            "@daily",
-        ),
+        ("metrics-responder-config: {endpoint: https://b}", "https://b", "0 */8 * * *"),
+        ("metrics-responder-config+: {endpoint: https://b}", "https://b", "1 * * * *"),
+        ("metrics-responder-config+: {schedule: '@daily'}", "https://a", "@daily"),
         ("metrics-responder-config:", "https://a", "1 * * * *"),
     ] {
         let objects = printed(first, &[("50.yaml", drop_in)]);
@@ -278,13 +237,7 @@ fn drop_ins_are_read_in_the_order_of_their_names_and_nothing_else_is() {
         (&[("10.json", OFF)], false),
         (&[("10yaml", OFF)], false),
         (&[("10.yaml/inner.yaml", OFF)], false),
-        (
-            &[
-                ("10.yaml", OFF),
-                ("20.yaml", "metrics-responder-enabled+: true\n"),
-            ],
-            false,
-        ),
+        (&[("10.yaml", OFF), ("20.yaml", "metrics-responder-enabled+: true\n")], false),
     ] {
         assert_eq!(printed(on, drop_ins).is_off(), off, "{drop_ins:?}");
     }
@@ -304,10 +257,7 @@ fn the_variables_of_rke2_and_k3s_name_another_configuration() {
         let run = manifest_with(&[], &[(variable, "/nowhere/config.yaml")]);
         assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
         let answer = run.answer().unwrap();
-        assert!(
-            answer.starts_with(&format!("{variable} /nowhere/")),
-            "{run:?}"
-        );
+        assert!(answer.starts_with(&format!("{variable} /nowhere/")), "{run:?}");
         // The flag takes precedence.
         let named = ["--rke2-config", "/dev/null"];
         let run = manifest_with(&named, &[(variable, config.to_str().unwrap())]);
@@ -317,43 +267,27 @@ fn the_variables_of_rke2_and_k3s_name_another_configuration() {
 
 #[test]
 fn a_machine_without_a_configuration_is_refused_or_gets_the_defaults_written() {
-    if ["/etc/rancher/rke2", "/etc/rancher/k3s"]
-        .iter()
-        .any(|folder| Path::new(folder).exists())
-    {
+    if ["/etc/rancher/rke2", "/etc/rancher/k3s"].iter().any(|folder| Path::new(folder).exists()) {
         return; // a server of RKE2 or K3s
     }
     let run = manifest_with(&[], &[]);
     assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
-    assert!(
-        run.stderr
-            .contains("neither /etc/rancher/rke2 nor /etc/rancher/k3s"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("neither /etc/rancher/rke2 nor /etc/rancher/k3s"), "{run:?}");
     let folder = Folder::new();
     let target = folder.path().join("m.yaml");
     let run = manifest_with(&["--output", target.to_str().unwrap()], &[]);
     assert_eq!(run.code, Some(0), "{run:?}");
-    assert_eq!(
-        Objects::of(&fs::read_to_string(target).unwrap()),
-        Objects::of(MANIFEST)
-    );
+    assert_eq!(Objects::of(&fs::read_to_string(target).unwrap()), Objects::of(MANIFEST));
 }
 
 /// A configuration, and how the refusal begins.
 const WRONG: &[(&str, &str)] = &[
-    (
-        "metrics-responder-enabled: maybe",
-        "/config.yaml: metrics-responder-enabled: true or false",
-    ),
+    ("metrics-responder-enabled: maybe", "/config.yaml: metrics-responder-enabled: true or false"),
     (
         "metrics-responder-enabled: [false, false]",
         "/config.yaml: metrics-responder-enabled: true or false",
     ),
-    (
-        "metrics-responder-enabled:",
-        "/config.yaml: metrics-responder-enabled: true or false",
-    ),
+    ("metrics-responder-enabled:", "/config.yaml: metrics-responder-enabled: true or false"),
     (
         "metrics-responder-enable: false",
         "/config.yaml: metrics-responder-enable: not a key of the responder",
@@ -374,10 +308,7 @@ const WRONG: &[(&str, &str)] = &[
         "metrics-responder-config.endpoint: x",
         "/config.yaml: metrics-responder-config.endpoint: not a key of the responder",
     ),
-    (
-        "metrics-responder-config: x",
-        "/config.yaml: metrics-responder-config: a mapping",
-    ),
+    ("metrics-responder-config: x", "/config.yaml: metrics-responder-config: a mapping"),
     (
         "metrics-responder-config: {endpint: x}",
         "/config.yaml: metrics-responder-config: unknown field `endpint`",
@@ -431,14 +362,8 @@ const WRONG: &[(&str, &str)] = &[
         "metrics-responder-config: {enabled: }",
         "/config.yaml: metrics-responder-config.enabled: true or",
     ),
-    (
-        "token=acme-canary",
-        "/config.yaml: invalid type: a text, expected a mapping",
-    ),
-    (
-        "[metrics-responder-enabled]",
-        "/config.yaml: invalid type: sequence, expected a mapping",
-    ),
+    ("token=acme-canary", "/config.yaml: invalid type: a text, expected a mapping"),
+    ("[metrics-responder-enabled]", "/config.yaml: invalid type: sequence, expected a mapping"),
     (
         "metrics-responder-config: {endpint: x}",
         "/config.yaml: metrics-responder-config: unknown field `endpint`, expected one of `schedule`, \
@@ -474,10 +399,7 @@ fn what_says_nothing_is_not_set() {
     let first = "metrics-responder-config: {spread: 1h}\n";
     let added = "metrics-responder-config+: {spread: , timeout: 5s}";
     let objects = printed(first, &[("50.yaml", added)]);
-    assert_eq!(
-        (objects.key("spread"), objects.key("timeout")),
-        ("1h".into(), "5s".into())
-    );
+    assert_eq!((objects.key("spread"), objects.key("timeout")), ("1h".into(), "5s".into()));
 }
 
 /// Windows editors write the mark, and RKE2 ignores it.
@@ -576,10 +498,7 @@ fn a_key_that_is_nearly_the_opt_out_is_an_error_that_names_it() {
         for config in [format!("{key}: false\n"), format!("a: b\n{key}+: true\n")] {
             let error = refused(&config);
             let expected = ": not a key of the responder; metrics-responder-enabled: false turns";
-            assert!(
-                error.starts_with(&format!("/config.yaml: {key}")),
-                "{error}"
-            );
+            assert!(error.starts_with(&format!("/config.yaml: {key}")), "{error}");
             assert!(error.contains(expected), "{error}");
         }
     }
@@ -608,11 +527,7 @@ const IGNORED: &str = "reporting is disabled, so a mistake is ignored: ";
 fn an_opt_out_takes_precedence_over_mistakes_which_are_reported() {
     let defaults = printed(OFF, &[]);
     for (config, drop_in, told) in [
-        (
-            "metrics-responder-enable: true",
-            OFF,
-            "not a key of the responder",
-        ),
+        ("metrics-responder-enable: true", OFF, "not a key of the responder"),
         (OFF, "metrics-responder-config: {endpint: x}", "`endpint`"),
         (
             "metrics-responder-config: {enabled: false, schedule: hourly, spread: 1h}",
@@ -625,11 +540,7 @@ fn an_opt_out_takes_precedence_over_mistakes_which_are_reported() {
             "metrics-responder-config.gracePeriod: a duration",
         ),
         ("metrics-responder-enabled: nope", OFF, "true or false"),
-        (
-            "<<: [{metrics-responder: {}}]",
-            OFF,
-            "metrics-responder: not a key of the responder",
-        ),
+        ("<<: [{metrics-responder: {}}]", OFF, "metrics-responder: not a key of the responder"),
         // A file that is not YAML, before or after the opt-out.
         ("\t[", OFF, "config.yaml: "),
         (OFF, "\"\\'\"", "50.yaml: "),
@@ -643,23 +554,14 @@ fn an_opt_out_takes_precedence_over_mistakes_which_are_reported() {
         assert_eq!(Objects::of(&run.stdout), defaults, "{config}");
         assert_eq!(run.lines().len(), 1, "{run:?}");
         let mistake = run.answer().unwrap().strip_prefix(IGNORED).unwrap();
-        assert!(
-            mistake.starts_with('/') && mistake.contains(told),
-            "{mistake}"
-        );
+        assert!(mistake.starts_with('/') && mistake.contains(told), "{mistake}");
     }
     // The last value of a key counts, and a misspelt word is not an opt-out.
     for (config, drop_in) in [
-        (
-            OFF,
-            "metrics-responder-enabled: true\nmetrics-responder-config: {endpint: x}",
-        ),
+        (OFF, "metrics-responder-enabled: true\nmetrics-responder-config: {endpint: x}"),
         ("metrics-responder-enabled: flase", ""),
         // The last value counts, also after a file that is not YAML.
-        (
-            "\t[\nmetrics-responder-enabled: false",
-            "metrics-responder-enabled: true",
-        ),
+        ("\t[\nmetrics-responder-enabled: false", "metrics-responder-enabled: true"),
         ("\t[", "metrics-responder-enabled: true"),
     ] {
         let folder = Folder::new();
@@ -680,18 +582,10 @@ fn a_configuration_that_cannot_be_read_is_named() {
         "{run:?}"
     );
     folder.write("config.yaml", "# x\n".repeat(300_000));
-    assert!(
-        manifest(&folder, &[])
-            .stderr
-            .contains("larger than 1048576 bytes")
-    );
+    assert!(manifest(&folder, &[]).stderr.contains("larger than 1048576 bytes"));
     folder.write("config.yaml", "");
     folder.write("config.yaml.d", "");
-    assert!(
-        manifest(&folder, &[])
-            .stderr
-            .contains("config.yaml.d: Not a directory")
-    );
+    assert!(manifest(&folder, &[]).stderr.contains("config.yaml.d: Not a directory"));
 }
 
 /// Reads a table of values that the chart's own checks use too.
@@ -703,9 +597,7 @@ fn table(name: &str) -> Value {
 fn listed(name: &str, verdict: &str) -> Vec<String> {
     let lists = table(name);
     let texts = lists[verdict].as_sequence().unwrap().iter();
-    texts
-        .map(|text| text.as_str().unwrap().to_owned())
-        .collect()
+    texts.map(|text| text.as_str().unwrap().to_owned()).collect()
 }
 
 /// A configuration of one key, written by a library that knows which blanks need an escape.
@@ -721,23 +613,14 @@ fn with(key: &str, text: &str) -> String {
 #[test]
 fn the_chart_accepts_the_same_schedules() {
     for text in listed("schedules.yaml", "accepted") {
-        assert_eq!(
-            printed(&with("schedule", &text), &[]).spec()["schedule"],
-            *text
-        );
+        assert_eq!(printed(&with("schedule", &text), &[]).spec()["schedule"], *text);
     }
     for text in listed("schedules.yaml", "refused") {
-        assert!(
-            refused(&with("schedule", &text)).contains(".schedule: five fields"),
-            "{text}"
-        );
+        assert!(refused(&with("schedule", &text)).contains(".schedule: five fields"), "{text}");
     }
 }
 
-const IMAGE: &str = concat!(
-    "rancher/rke2-metrics-responder:v",
-    env!("CARGO_PKG_VERSION")
-);
+const IMAGE: &str = concat!("rancher/rke2-metrics-responder:v", env!("CARGO_PKG_VERSION"));
 
 #[test]
 fn a_registry_that_the_chart_accepts_comes_before_the_image() {
@@ -761,10 +644,7 @@ fn a_registry_is_trimmed_as_by_rke2_and_else_trusted() {
         assert_eq!(printed(&config, &[]).image(), image);
     }
     let objects = printed("system-default-registry: registry_1.example.com/A//", &[]);
-    assert_eq!(
-        objects.image(),
-        format!("registry_1.example.com/A//{IMAGE}")
-    );
+    assert_eq!(objects.image(), format!("registry_1.example.com/A//{IMAGE}"));
     for text in [
         "https://registry.example.com",
         "registry .example.com",
@@ -790,10 +670,7 @@ fn off_also_removes_the_token_and_the_role() {
         object("Role", ""),
         object("RoleBinding", ""),
         object("ConfigMap", "data: {config.yaml: \"enabled: true\\n\"}"),
-        object(
-            "CronJob",
-            &format!("spec: {{jobTemplate: {{spec: {job}}}}}"),
-        ),
+        object("CronJob", &format!("spec: {{jobTemplate: {{spec: {job}}}}}")),
     ];
     let whole = whole.concat();
     let mut config = Rke2Config::default();
@@ -833,8 +710,7 @@ impl Place {
     fn program_for_all(&self) -> PathBuf {
         let program = self.folder.path().join("program");
         let mut copy = Command::new("cp");
-        copy.arg(env!("CARGO_BIN_EXE_metrics-responder-manifest"))
-            .arg(&program);
+        copy.arg(env!("CARGO_BIN_EXE_metrics-responder-manifest")).arg(&program);
         assert!(copy.status().unwrap().success());
         program
     }
@@ -846,25 +722,16 @@ impl Place {
     /// Lists the files in the folder of the target.
     fn files(&self) -> BTreeSet<String> {
         let entries = fs::read_dir(self.target.parent().unwrap()).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     fn assert_alone(&self) {
-        assert_eq!(
-            self.files(),
-            BTreeSet::from(["upgrade-responder.yaml".to_owned()])
-        );
+        assert_eq!(self.files(), BTreeSet::from(["upgrade-responder.yaml".to_owned()]));
     }
 
     fn assert_says(&self, run: &Run, what: &str) {
         let line = format!("{}: {what}\n", self.target.display());
-        assert_eq!(
-            (run.code, &*run.stdout, &*run.stderr),
-            (Some(0), &*line, ""),
-            "{run:?}"
-        );
+        assert_eq!((run.code, &*run.stdout, &*run.stderr), (Some(0), &*line, ""), "{run:?}");
     }
 }
 
@@ -877,10 +744,7 @@ fn the_first_write_makes_the_folders_for_the_owner_alone() {
     let place = Place::new();
     place.assert_says(&place.write(), "written, reporting enabled");
     assert_eq!(Objects::of(&place.content()), Objects::of(MANIFEST));
-    assert_eq!(
-        (mode(&place.target), mode(place.target.parent().unwrap())),
-        (0o600, 0o700)
-    );
+    assert_eq!((mode(&place.target), mode(place.target.parent().unwrap())), (0o600, 0o700));
     place.assert_alone();
 }
 
@@ -914,11 +778,9 @@ fn on_any_error_the_old_file_stays() {
     let place = Place::new();
     place.write();
     let old = place.content();
-    for config in [
-        "metrics-responder-enable: false\n",
-        "\t\n",
-        "metrics-responder-config: {spread: 8h}\n",
-    ] {
+    for config in
+        ["metrics-responder-enable: false\n", "\t\n", "metrics-responder-config: {spread: 8h}\n"]
+    {
         place.folder.write("config.yaml", config);
         assert_eq!(place.write().code, Some(2));
         assert_eq!(place.content(), old);
@@ -940,23 +802,13 @@ fn a_disk_without_room_leaves_the_old_file_and_nothing_beside_it() {
     let config = place.folder.path().join("config.yaml");
     let mut command = Command::new("sh");
     command
-        .args([
-            "-c",
-            line,
-            "sh",
-            env!("CARGO_BIN_EXE_metrics-responder-manifest"),
-            "--rke2-config",
-        ])
+        .args(["-c", line, "sh", env!("CARGO_BIN_EXE_metrics-responder-manifest"), "--rke2-config"])
         .args([&config, Path::new("--output"), &place.target])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let run = finish(command.spawn().unwrap());
     assert_eq!((run.code, run.stdout.as_str()), (Some(1), ""), "{run:?}");
-    assert!(
-        run.stderr
-            .contains("upgrade-responder.yaml: File too large"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("upgrade-responder.yaml: File too large"), "{run:?}");
     assert_eq!(place.content(), old);
     place.assert_alone();
 }
@@ -965,24 +817,15 @@ fn a_disk_without_room_leaves_the_old_file_and_nothing_beside_it() {
 fn a_folder_that_cannot_be_used_is_named() {
     let place = Place::new();
     for (target, reason) in [
-        (
-            place.folder.path().join("config.yaml/m.yaml"),
-            "config.yaml: ",
-        ),
-        (
-            place.folder.path().join("config.yaml/inner/m.yaml"),
-            "config.yaml/inner: ",
-        ),
+        (place.folder.path().join("config.yaml/m.yaml"), "config.yaml: "),
+        (place.folder.path().join("config.yaml/inner/m.yaml"), "config.yaml/inner: "),
         ("/proc/nowhere/m.yaml".into(), "/proc/nowhere: "),
         // Nobody may create a file here, not even root.
         ("/proc/m.yaml".into(), "/proc: No such file or directory"),
         ("/".into(), "--output expects a file, not /"),
     ] {
         let run = manifest(&place.folder, &["--output", target.to_str().unwrap()]);
-        assert!(
-            matches!(run.code, Some(1 | 2)) && run.stdout.is_empty(),
-            "{run:?}"
-        );
+        assert!(matches!(run.code, Some(1 | 2)) && run.stdout.is_empty(), "{run:?}");
         assert!(run.stderr.contains(reason), "{run:?}");
     }
     // Anything that is not a regular file is never replaced, even through a symlink.
@@ -1000,10 +843,7 @@ fn a_folder_that_cannot_be_used_is_named() {
     fs::create_dir_all(&place.target).unwrap();
     let run = place.write();
     assert_eq!(run.code, Some(1), "{run:?}");
-    assert!(
-        run.stderr.contains("upgrade-responder.yaml: is not a file"),
-        "{run:?}"
-    );
+    assert!(run.stderr.contains("upgrade-responder.yaml: is not a file"), "{run:?}");
     place.assert_alone();
 }
 
@@ -1112,28 +952,17 @@ fn leftovers_of_a_crash_do_no_harm() {
             env!("CARGO_BIN_EXE_metrics-responder-manifest"),
         ])
         .args(["--rke2-config"])
-        .args([
-            &place.folder.path().join("config.yaml"),
-            Path::new("--output"),
-            &place.target,
-        ])
+        .args([&place.folder.path().join("config.yaml"), Path::new("--output"), &place.target])
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let run = finish(command.spawn().unwrap());
     place.assert_says(&run, "written, reporting disabled");
     assert!(Objects::of(&place.content()).is_off());
     // RKE2 ignores them: it applies no dotfiles, and no files without .yaml at the end.
-    let left: Vec<_> = place
-        .files()
-        .into_iter()
-        .filter(|name| name != "upgrade-responder.yaml")
-        .collect();
+    let left: Vec<_> =
+        place.files().into_iter().filter(|name| name != "upgrade-responder.yaml").collect();
     assert_eq!(left.len(), 3);
-    assert!(
-        left.iter()
-            .all(|name| name.starts_with(".upgrade-responder.yaml.")),
-        "{left:?}"
-    );
+    assert!(left.iter().all(|name| name.starts_with(".upgrade-responder.yaml.")), "{left:?}");
 }
 
 #[test]
@@ -1149,11 +978,7 @@ fn of_two_at_once_each_writes_the_whole() {
             let folder = if i % 2 == 0 { &place.folder } else { &other };
             Command::new(env!("CARGO_BIN_EXE_metrics-responder-manifest"))
                 .args(["--rke2-config"])
-                .args([
-                    &folder.path().join("config.yaml"),
-                    Path::new("--output"),
-                    &place.target,
-                ])
+                .args([&folder.path().join("config.yaml"), Path::new("--output"), &place.target])
                 .stdout(Stdio::null())
                 .spawn()
                 .unwrap()

@@ -1,12 +1,7 @@
 //! Control: every way to turn reporting off, the first day of grace, and the previews, which need
 //! neither.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -31,10 +26,7 @@ fn assert_disabled(run: &Run, by: &str) {
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
     assert_eq!(run.lines().len(), 1, "{run:?}");
     assert!(run.stderr.starts_with("level=info "), "{run:?}");
-    assert_eq!(
-        run.logged("msg").as_deref(),
-        Some("reporting is disabled, nothing was sent")
-    );
+    assert_eq!(run.logged("msg").as_deref(), Some("reporting is disabled, nothing was sent"));
     assert!(run.logged("by").unwrap().ends_with(by), "{run:?}");
 }
 
@@ -93,11 +85,8 @@ fn environment() -> impl Strategy<Value = Vec<(&'static str, String)>> {
         "KUBERNETES_SERVICE_HOST",
         "KUBERNETES_SERVICE_PORT",
     ];
-    let value = prop_oneof![
-        "[!-~]{1,12}",
-        Just("socks5://acme".to_owned()),
-        Just("10m".to_owned())
-    ];
+    let value =
+        prop_oneof!["[!-~]{1,12}", Just("socks5://acme".to_owned()), Just("10m".to_owned())];
     prop::collection::vec((prop::sample::select(names.to_vec()), value), 0..4)
 }
 
@@ -169,9 +158,7 @@ proptest! {
 #[test]
 fn an_opt_out_stands_beside_a_configuration_that_cannot_be_read() {
     let (pod, ..) = scene(CLUSTER);
-    let pod = pod
-        .config_at("/nowhere/config.yaml")
-        .env("DO_NOT_TRACK", "1");
+    let pod = pod.config_at("/nowhere/config.yaml").env("DO_NOT_TRACK", "1");
     assert_disabled(&pod.run(), "DO_NOT_TRACK");
     let (pod, ..) = scene(CLUSTER);
     let large = "enabled: false\n".to_owned() + &"# acme\n".repeat(50_000);
@@ -202,17 +189,10 @@ fn an_opt_out_during_the_wait_is_heeded() {
     let pod = pod.env("METRICS_RESPONDER_SPREAD", WAIT);
     let waiting = waiting(&pod);
     assert_eq!(waiting.report, expected(&cluster(CLUSTER)) + "\n");
-    fs::write(
-        pod.folder.path().join("config.yaml"),
-        "enabled: no\nbroken: [\n",
-    )
-    .unwrap();
+    fs::write(pod.folder.path().join("config.yaml"), "enabled: no\nbroken: [\n").unwrap();
     let run = support::run::finish(waiting.child);
     assert_eq!((run.code, run.lines().len()), (Some(0), 2), "{run:?}");
-    assert_eq!(
-        run.logged("msg").as_deref(),
-        Some("reporting is disabled, nothing was sent")
-    );
+    assert_eq!(run.logged("msg").as_deref(), Some("reporting is disabled, nothing was sent"));
     assert_eq!(endpoint.connections(), 0);
 }
 
@@ -239,15 +219,8 @@ fn a_mistake_made_during_the_wait_sends_nothing() {
     });
     for ((child, (_, _, endpoint)), mistake) in runs.into_iter().zip(mistakes) {
         let run = support::run::finish(child);
-        assert_eq!(
-            (run.code, endpoint.connections()),
-            (Some(2), 0),
-            "{mistake:?}: {run:?}"
-        );
-        assert_eq!(
-            run.logged("msg").as_deref(),
-            Some("stopped, nothing was sent")
-        );
+        assert_eq!((run.code, endpoint.connections()), (Some(2), 0), "{mistake:?}: {run:?}");
+        assert_eq!(run.logged("msg").as_deref(), Some("stopped, nothing was sent"));
     }
 }
 
@@ -268,11 +241,7 @@ fn an_opt_out_of_the_environment_opens_no_file() {
             std::thread::sleep(Duration::from_millis(100));
         }
         let run = support::run::finish(child);
-        assert_eq!(
-            (run.code, run.logged("by").as_deref()),
-            (Some(0), Some(name)),
-            "{run:?}"
-        );
+        assert_eq!((run.code, run.logged("by").as_deref()), (Some(0), Some(name)), "{run:?}");
     }
 }
 
@@ -287,34 +256,21 @@ fn previews_show_the_report_of_a_disabled_installation() {
             (run.code, run.stdout.as_str()),
             (Some(0), &*(expected(&cluster(CLUSTER)) + "\n"))
         );
-        assert_eq!(
-            (run.lines().len(), run.logged("by").as_deref()),
-            (1, Some(name)),
-            "{run:?}"
-        );
+        assert_eq!((run.lines().len(), run.logged("by").as_deref()), (1, Some(name)), "{run:?}");
         let run = bare_with(&["--explain", "--recorded", recording], &[(name, value)]);
         assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{run:?}");
         let answer = format!("Reporting  off: {name}\n");
         assert!(run.stdout.starts_with(&answer), "{run:?}");
         let applies_if_on = ["\nOff ", "\nWhen ", "\nFirst "];
-        assert!(
-            !applies_if_on.iter().any(|label| run.stdout.contains(label)),
-            "{run:?}"
-        );
+        assert!(!applies_if_on.iter().any(|label| run.stdout.contains(label)), "{run:?}");
     }
 }
 
 #[test]
 fn a_preview_that_cannot_be_printed_is_a_failure() {
     for (preview, reason) in [
-        (
-            "--dry-run",
-            "GET /version: Connection refused (os error 111)",
-        ),
-        (
-            "--explain",
-            "GET /version: Connection refused (os error 111)",
-        ),
+        ("--dry-run", "GET /version: Connection refused (os error 111)"),
+        ("--explain", "GET /version: Connection refused (os error 111)"),
     ] {
         let (pod, ..) = scene(CLUSTER);
         let run = pod.api(closed_port()).args([preview]).run();
@@ -338,10 +294,8 @@ fn born(cluster_at: &str, cron_job_at: Option<&str>) -> (Pod, Server, Server) {
     let cron_job = cron_job_at.map(|at| {
         format!(r#"{{"kind":"PartialObjectMetadata","metadata":{{"name":"x","creationTimestamp":{at}}}}}"#)
     });
-    let api = api::serve_with(
-        pod.authority.server(),
-        &cluster(CLUSTER),
-        move |request, connection| {
+    let api =
+        api::serve_with(pod.authority.server(), &cluster(CLUSTER), move |request, connection| {
             let (status, body) = match request.path() {
                 "/api/v1/namespaces/kube-system" => (200, namespace.clone()),
                 path if path.contains("/cronjobs/") => match &cron_job {
@@ -351,8 +305,7 @@ fn born(cluster_at: &str, cron_job_at: Option<&str>) -> (Pod, Server, Server) {
                 _ => return Ok(Handled::No),
             };
             connection.reply(status, &body).map(|()| Handled::Yes)
-        },
-    );
+        });
     let endpoint = Server::accepting(Some(pod.authority.server()));
     let pod = pod.api(api.port).endpoint(&endpoint.https());
     let pod = pod.env("METRICS_RESPONDER_GRACE_PERIOD", "24h");
@@ -371,21 +324,11 @@ fn a_young_cluster_sends_nothing_and_says_in_how_long_it_will() {
     let (pod, _, endpoint) = born(&from_now(-10 * 3600 - 1800), None);
     let run = pod.run();
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");
-    assert_eq!(
-        (run.lines().len(), endpoint.connections()),
-        (1, 0),
-        "{run:?}"
-    );
+    assert_eq!((run.lines().len(), endpoint.connections()), (1, 0), "{run:?}");
     let message = run.logged("msg").unwrap();
-    assert!(
-        message.contains("gracePeriod") && message.contains("nothing was sent"),
-        "{message}"
-    );
+    assert!(message.contains("gracePeriod") && message.contains("nothing was sent"), "{message}");
     assert_eq!(run.logged("begins_in").as_deref(), Some("13h30m"));
-    assert_eq!(
-        run.logged("by").as_deref(),
-        Some("METRICS_RESPONDER_GRACE_PERIOD")
-    );
+    assert_eq!(run.logged("by").as_deref(), Some("METRICS_RESPONDER_GRACE_PERIOD"));
     assert_eq!(run.logged("turn_off"), Some(opt_out_command("kube-system")));
     // Not in the override, which the opt-out of the same line has to be able to create.
     let end = "kubectl -n kube-system set env cronjob/rke2-metrics-responder METRICS_RESPONDER_GRACE_PERIOD=0s";
@@ -395,10 +338,7 @@ fn a_young_cluster_sends_nothing_and_says_in_how_long_it_will() {
     assert_eq!(run.stdout, expected(&cluster(CLUSTER)) + "\n", "{run:?}");
     let (pod, ..) = born(&from_now(-10 * 3600 - 1800), None);
     let run = pod.args(["--explain"]).run();
-    assert!(
-        run.stdout.starts_with("Reporting  begins in 13h30m\n"),
-        "{run:?}"
-    );
+    assert!(run.stdout.starts_with("Reporting  begins in 13h30m\n"), "{run:?}");
     let first = "24h after cluster and CronJob were created (METRICS_RESPONDER_GRACE_PERIOD)";
     assert!(run.stdout.contains(first), "{run:?}");
 }
@@ -436,11 +376,7 @@ fn without_a_grace_period_the_cron_job_is_not_read() {
     let (pod, api, endpoint) = born(&from_now(3600), Some(&from_now(3600)));
     let run = pod.env("METRICS_RESPONDER_GRACE_PERIOD", "0s").run();
     assert_eq!((run.code, endpoint.seen().len()), (Some(0), 1), "{run:?}");
-    assert!(
-        api.seen()
-            .iter()
-            .all(|request| !request.target.contains("cronjob"))
-    );
+    assert!(api.seen().iter().all(|request| !request.target.contains("cronjob")));
 }
 
 #[test]
@@ -461,17 +397,11 @@ fn a_report_that_cannot_be_printed_is_not_sent() {
         return;
     }
     let (pod, _, endpoint) = scene(CLUSTER);
-    let full = fs::OpenOptions::new()
-        .write(true)
-        .open("/dev/full")
-        .unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     let mut command = pod.command();
     let run = support::run::finish(command.stdout(full).spawn().unwrap());
     assert_eq!((run.code, endpoint.connections()), (Some(1), 0), "{run:?}");
     let reason = run.logged("reason").unwrap();
-    assert_eq!(
-        reason,
-        "standard output: No space left on device (os error 28)"
-    );
+    assert_eq!(reason, "standard output: No space left on device (os error 28)");
     assert!(run.took < Duration::from_secs(20));
 }

@@ -1,11 +1,6 @@
 //! Checks laws on generated input, and on inputs that the fuzzer once found.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "fuzz/laws.rs"]
 mod laws;
@@ -27,10 +22,7 @@ use uuid::Uuid;
 fn every_law_holds_for_what_the_fuzzer_found() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz");
     for (name, law) in laws::LAWS {
-        assert!(
-            folder.join(format!("fuzz_targets/{name}.rs")).exists(),
-            "{name}"
-        );
+        assert!(folder.join(format!("fuzz_targets/{name}.rs")).exists(), "{name}");
         let found = fs::read_dir(folder.join("regressions").join(name));
         for entry in found.into_iter().flatten() {
             law(&fs::read(entry.unwrap().path()).unwrap());
@@ -47,23 +39,15 @@ struct Node {
 
 impl Node {
     fn item(&self) -> Value {
-        let label = |role: &String| {
-            (
-                format!("node-role.kubernetes.io/{role}"),
-                Value::from("true"),
-            )
-        };
+        let label =
+            |role: &String| (format!("node-role.kubernetes.io/{role}"), Value::from("true"));
         let labels: serde_json::Map<_, _> = self.roles.iter().map(label).collect();
         json!({"metadata": {"name": "n", "labels": labels}, "status": {"nodeInfo": {"osImage": self.os_image}}})
     }
 
     fn row(&self) -> Value {
         let roles: Vec<_> = self.roles.iter().map(String::as_str).collect();
-        let roles = if roles.is_empty() {
-            "<none>".to_owned()
-        } else {
-            roles.join(",")
-        };
+        let roles = if roles.is_empty() { "<none>".to_owned() } else { roles.join(",") };
         json!({"cells": ["n", roles, self.os_image], "object": null})
     }
 }
@@ -185,9 +169,6 @@ fn a_fleet_is_spread_evenly_over_the_window() {
         let second = wait(&uuid, window).as_secs();
         per_second[usize::try_from(second).unwrap()] += 1;
     }
-    let (least, most) = (
-        per_second.iter().min().unwrap(),
-        per_second.iter().max().unwrap(),
-    );
+    let (least, most) = (per_second.iter().min().unwrap(), per_second.iter().max().unwrap());
     assert!(*most <= 240 && *least >= 100, "{least} to {most}");
 }

@@ -1,11 +1,6 @@
 //! Tests the example `record`, with which a contributor saves a cluster for `testdata`.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -32,10 +27,8 @@ fn without_uuid(report: &str) -> Value {
 
 /// Returns the pod's own cluster, and the environment that names its API server.
 fn own(pod: &Pod, port: u16) -> (Cluster, Env) {
-    let env = [
-        ("KUBERNETES_SERVICE_HOST", "127.0.0.1"),
-        ("KUBERNETES_SERVICE_PORT", &*port.to_string()),
-    ];
+    let env =
+        [("KUBERNETES_SERVICE_HOST", "127.0.0.1"), ("KUBERNETES_SERVICE_PORT", &*port.to_string())];
     (Cluster::Own(pod.folder.path().join("sa")), Env::of(&env))
 }
 
@@ -59,14 +52,9 @@ fn a_recording_is_harmless_and_replays_to_the_same_payload() {
         for file in files(&target) {
             let name = file.display();
             let all = format!("{name}{}", fs::read_to_string(target.join(&file)).unwrap());
-            for forbidden in [
-                "acme-canary",
-                "192.0.2.",
-                uuid,
-                "docker.io",
-                "node-args",
-                "creationTimestamp",
-            ] {
+            for forbidden in
+                ["acme-canary", "192.0.2.", uuid, "docker.io", "node-args", "creationTimestamp"]
+            {
                 assert!(!all.contains(forbidden), "{name}: {forbidden}");
             }
         }
@@ -85,17 +73,10 @@ fn a_recording_is_harmless_and_replays_to_the_same_payload() {
 fn a_recording_overwrites_nothing() {
     let folder = Folder::new();
     folder.write("mine", "mine");
-    let error = record(
-        &Cluster::Recorded(cluster("kind")),
-        &Env::of(&[]),
-        folder.path(),
-    )
-    .unwrap_err()
-    .to_string();
-    assert!(
-        error.ends_with("not empty, and nothing is overwritten"),
-        "{error}"
-    );
+    let error = record(&Cluster::Recorded(cluster("kind")), &Env::of(&[]), folder.path())
+        .unwrap_err()
+        .to_string();
+    assert!(error.ends_with("not empty, and nothing is overwritten"), "{error}");
     assert_eq!(files(folder.path()).len(), 1);
 }
 
@@ -105,8 +86,5 @@ fn recording_a_cluster_that_does_not_answer_fails() {
     let target = pod.folder.path().join("x");
     let (cluster, env) = own(&pod, closed_port());
     let error = record(&cluster, &env, &target).unwrap_err().to_string();
-    assert!(
-        error.contains("Connection refused") && !target.exists(),
-        "{error}"
-    );
+    assert!(error.contains("Connection refused") && !target.exists(), "{error}");
 }

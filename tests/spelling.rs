@@ -1,12 +1,7 @@
 //! An opt-out that is nearly right never sends: generated misspellings as variables and as keys of
 //! RKE2's config.yaml.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -20,11 +15,8 @@ const CLUSTER: &str = "rke2-canal-ha";
 /// Joins the words with a separator, in one of three cases.
 fn name(words: Vec<String>) -> impl Strategy<Value = String> {
     let separators = select(vec!["_", "-", "", ".", "__"]);
-    let case = select(vec![
-        str::to_owned as fn(&str) -> String,
-        str::to_uppercase,
-        str::to_lowercase,
-    ]);
+    let case =
+        select(vec![str::to_owned as fn(&str) -> String, str::to_uppercase, str::to_lowercase]);
     (Just(words), separators, case).prop_map(|(words, separator, case)| {
         let words: Vec<_> = words.into_iter().filter(|w| !w.is_empty()).collect();
         case(&words.join(separator))
@@ -32,12 +24,7 @@ fn name(words: Vec<String>) -> impl Strategy<Value = String> {
 }
 
 fn word(words: &[&str]) -> impl Strategy<Value = String> {
-    select(
-        words
-            .iter()
-            .map(|&word| word.to_owned())
-            .collect::<Vec<_>>(),
-    )
+    select(words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>())
 }
 
 /// `Responder` without one of its letters.
@@ -53,11 +40,7 @@ fn responder() -> impl Strategy<Value = String> {
 fn near_miss() -> impl Strategy<Value = String> {
     let product = || word(&["", "", "Rke2", "K3s"]);
     let metrics = || word(&["Metrics", "Metric", "Metricss"]);
-    let switch = || {
-        word(&[
-            "Enabled", "Enable", "Enabeld", "Disabled", "Disable", "Off", "",
-        ])
-    };
+    let switch = || word(&["Enabled", "Enable", "Enabeld", "Disabled", "Disable", "Off", ""]);
     let verb = word(&["Enabled", "Enable", "Disabled", "Disable"]);
     let first = prop_oneof![metrics(), word(&["Upgrade", "Metrik", "Telemetry", ""])];
     prop_oneof![

@@ -1,11 +1,6 @@
 //! Tells the life of an installation. Read this test first.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -37,9 +32,6 @@ fn a_cluster_reports_until_its_admin_opts_out() {
     let pod = pod.env("METRICS_RESPONDER_ENABLED", "false");
     let run = pod.run();
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""));
-    assert!(
-        run.stderr
-            .contains("reporting is disabled, nothing was sent")
-    );
+    assert!(run.stderr.contains("reporting is disabled, nothing was sent"));
     assert_eq!((api_server.connections(), refusing.connections()), (2, 1));
 }

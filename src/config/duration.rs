@@ -11,9 +11,7 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut millis = 0_u64;
     while !rest.is_empty() || text.is_empty() {
         let (number, after) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit())?);
-        let end = after
-            .find(|c: char| c.is_ascii_digit())
-            .unwrap_or(after.len());
+        let end = after.find(|c: char| c.is_ascii_digit()).unwrap_or(after.len());
         let (_, unit) = UNITS.iter().find(|(name, _)| *name == &after[..end])?;
         millis = millis.checked_add(number.parse::<u64>().ok()?.checked_mul(*unit)?)?;
         rest = &after[end..];
@@ -43,9 +41,7 @@ pub(crate) fn rough(duration: Duration) -> String {
     let seconds = duration.as_millis().div_ceil(1000);
     let unit = if seconds < 60 { 1 } else { 60 };
     let rounded = seconds.div_ceil(unit) * unit;
-    text(Duration::from_secs(
-        u64::try_from(rounded).unwrap_or(u64::MAX),
-    ))
+    text(Duration::from_secs(u64::try_from(rounded).unwrap_or(u64::MAX)))
 }
 
 #[cfg(test)]
@@ -81,12 +77,9 @@ mod tests {
 
     #[test]
     fn a_written_duration_can_be_read_back() {
-        for (millis, written) in [
-            (0, "0s"),
-            (600_000, "10m"),
-            (86_400_000, "24h"),
-            (3_661_001, "1h1m1s1ms"),
-        ] {
+        for (millis, written) in
+            [(0, "0s"), (600_000, "10m"), (86_400_000, "24h"), (3_661_001, "1h1m1s1ms")]
+        {
             let duration = Duration::from_millis(millis);
             assert_eq!(text(duration), written);
             assert_eq!(parse(written), Some(duration));

@@ -43,9 +43,7 @@ fn quotable(url: &str) -> &str {
 pub(crate) fn is_loopback(host: &str) -> bool {
     let host = host.trim_matches(['[', ']']);
     host.eq_ignore_ascii_case("localhost")
-        || host
-            .parse()
-            .is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
+        || host.parse().is_ok_and(|ip: IpAddr| ip.to_canonical().is_loopback())
 }
 
 /// Returns true if the authority is a host with an optional port. It must have no user, and
@@ -131,10 +129,7 @@ mod tests {
             "https://host/#acme-canary",
         ] {
             let error = parse(url, false).unwrap_err();
-            assert!(
-                error.contains("not \"ht") && !error.contains("acme-canary"),
-                "{error}"
-            );
+            assert!(error.contains("not \"ht") && !error.contains("acme-canary"), "{error}");
         }
         let error = parse("ftp://user:acme-canary@host/path", false).unwrap_err();
         assert_eq!(error, "the URL must not contain a user name or password");

@@ -36,16 +36,15 @@ impl Env {
     /// Returns the value of a variable, which has to be UTF-8.
     pub(crate) fn get(&self, name: &str) -> Result<Option<String>, Error> {
         let text = self.raw(name).map(OsString::into_string);
-        text.transpose()
-            .map_err(|_| Error::config(name, "not UTF-8"))
+        text.transpose().map_err(|_| Error::config(name, "not UTF-8"))
     }
 
     /// Returns the names of all variables that are set, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
         let mut names: Vec<_> = match self {
-            Self::Process => std::env::vars_os()
-                .map(|(name, _)| name.to_string_lossy().into_owned())
-                .collect(),
+            Self::Process => {
+                std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
+            }
             Self::Of(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
         };
         names.retain(|name| self.raw(name).is_some());

@@ -30,25 +30,16 @@ impl File {
     /// Reads the file, or `DEFAULT_FILE` if `path` is `None`; only the latter may be absent.
     pub fn read(path: Option<&Path>) -> Self {
         let file = path.unwrap_or(Path::new(DEFAULT_FILE));
-        let mut text = Vec::new();
-        let beginning = fs::File::open(file).map(|file| file.take(MAX_CONFIG_MAP));
-        let text = match beginning.and_then(|mut file| file.read_to_end(&mut text)) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound && path.is_none() => Ok(text),
-            Err(e) => Err(e),
-            Ok(_) => Ok(text),
+        let text = match beginning(file, MAX_CONFIG_MAP) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound && path.is_none() => Ok(Vec::new()),
+            text => text,
         };
-        Self {
-            origin: file.display().to_string(),
-            text,
-        }
+        Self { origin: file.display().to_string(), text }
     }
 
     /// Makes a file with this text.
     pub fn of(origin: &str, text: &[u8]) -> Self {
-        Self {
-            origin: origin.to_owned(),
-            text: Ok(text.to_owned()),
-        }
+        Self { origin: origin.to_owned(), text: Ok(text.to_owned()) }
     }
 
     /// Names a key together with this file.
@@ -60,10 +51,9 @@ impl File {
         let Self { origin, text } = self;
         match text {
             Err(error) => Err(Error::config(origin, error)),
-            Ok(text) if text.len() > MAX_FILE => Err(Error::config(
-                origin,
-                format!("larger than {MAX_FILE} bytes"),
-            )),
+            Ok(text) if text.len() > MAX_FILE => {
+                Err(Error::config(origin, format!("larger than {MAX_FILE} bytes")))
+            }
             Ok(text) => Keys::parse(&text).map_err(|error| Error::config(origin, error)),
         }
     }
@@ -71,12 +61,16 @@ impl File {
 
 /// Reads a file; a file larger than `limit` is an error.
 pub(crate) fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut text = Vec::new();
-    let mut file = fs::File::open(path)?.take(limit + 1);
-    file.read_to_end(&mut text)?;
+    let text = beginning(path, limit + 1)?;
     if text.len() as u64 > limit {
         return Err(io::Error::other(format!("larger than {limit} bytes")));
     }
+    Ok(text)
+}
+
+fn beginning(path: &Path, length: u64) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    fs::File::open(path)?.take(length).read_to_end(&mut text)?;
     Ok(text)
 }
 

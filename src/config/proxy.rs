@@ -70,10 +70,7 @@ fn parse(url: &str) -> Result<Proxy, &'static str> {
 /// a CIDR; or `*`. Domains and addresses may include a port, which must match. Any other entry
 /// matches nothing.
 pub fn is_excepted(no_proxy: &str, host: &str, port: u16) -> bool {
-    let host = host
-        .trim_matches(['[', ']'])
-        .trim_end_matches('.')
-        .to_ascii_lowercase();
+    let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
     no_proxy
         .split([',', ' ', '\t', '\n'])
         .filter(|entry| !entry.is_empty())
@@ -95,10 +92,7 @@ fn matches(entry: &str, host: &str, port: u16) -> bool {
         };
     }
     // Treat `*.example` like `.example`.
-    let entry = entry
-        .strip_prefix('*')
-        .filter(|rest| rest.starts_with('.'))
-        .unwrap_or(entry);
+    let entry = entry.strip_prefix('*').filter(|rest| rest.starts_with('.')).unwrap_or(entry);
     let domain = entry.trim_end_matches('.');
     match domain.strip_prefix('.') {
         Some(parent) => is_subdomain(host, parent),
@@ -124,10 +118,7 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
 }
 
 fn is_subdomain(host: &str, parent: &str) -> bool {
-    !parent.is_empty()
-        && host
-            .strip_suffix(parent)
-            .is_some_and(|rest| rest.ends_with('.'))
+    !parent.is_empty() && host.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.'))
 }
 
 fn in_network(address: IpAddr, network: &str, bits: &str) -> bool {
@@ -141,9 +132,7 @@ fn in_network(address: IpAddr, network: &str, bits: &str) -> bool {
     };
     // `checked_shr` returns `None` for a shift by the whole width: that network has every address.
     bits <= width
-        && (address ^ network)
-            .checked_shr(width - bits)
-            .is_none_or(|differing| differing == 0)
+        && (address ^ network).checked_shr(width - bits).is_none_or(|differing| differing == 0)
 }
 
 #[cfg(test)]
@@ -173,12 +162,7 @@ mod tests {
             ("x a.example", "a.example", 443, true),
             ("a.example:443", "a.example", 443, true),
             ("a.example:8443", "a.example", 443, false),
-            (
-                ".svc,.cluster.local,10.42.0.0/16,10.43.0.0/16",
-                "r.ns.svc",
-                443,
-                true,
-            ),
+            (".svc,.cluster.local,10.42.0.0/16,10.43.0.0/16", "r.ns.svc", 443, true),
             ("127.0.0.0/8,10.0.0.0/8", "10.43.0.1", 443, true),
             ("10.0.0.0/8", "11.0.0.1", 443, false),
             ("10.0.0.0/8", "10.example", 443, false),
@@ -200,11 +184,7 @@ mod tests {
             ("10.0.0.0/8:443", "10.0.0.1", 443, false),
             ("*example,**.example", "a.example", 443, false),
         ] {
-            assert_eq!(
-                is_excepted(list, host, port),
-                excepted,
-                "{list:?} {host} {port}"
-            );
+            assert_eq!(is_excepted(list, host, port), excepted, "{list:?} {host} {port}");
         }
     }
 
@@ -219,19 +199,11 @@ mod tests {
             ("https://[::1]:1", &[("https_proxy", p)], false),
             ("https://localhost", &[("https_proxy", p)], false),
             ("https://localhost.example", &[("https_proxy", p)], true),
-            (
-                "https://a",
-                &[("HTTPS_PROXY", ""), ("ALL_PROXY", "p:3128")],
-                true,
-            ),
+            ("https://a", &[("HTTPS_PROXY", ""), ("ALL_PROXY", "p:3128")], true),
             ("https://a", &[("HTTP_PROXY", p)], false),
             ("http://a", &[("HTTPS_PROXY", p)], false),
             ("https://a", &[("HTTPS_PROXY", p), ("NO_PROXY", "a")], false),
-            (
-                "https://a:8443",
-                &[("HTTPS_PROXY", p), ("no_proxy", "a:8443")],
-                false,
-            ),
+            ("https://a:8443", &[("HTTPS_PROXY", p), ("no_proxy", "a:8443")], false),
         ] {
             assert_eq!(proxy(endpoint, env), Ok(proxied), "{endpoint} {env:?}");
         }
@@ -271,10 +243,7 @@ mod tests {
             "http://[127.0.0.1]:3128",
         ] {
             let error = parse(url).unwrap_err();
-            assert!(
-                error.contains("percent-encode") && error.contains("%23"),
-                "{url}: {error}"
-            );
+            assert!(error.contains("percent-encode") && error.contains("%23"), "{url}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
     }

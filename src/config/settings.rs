@@ -88,10 +88,7 @@ impl Settings {
         let layers = Layers { place, env };
         let allow_http = layers.flag("allowHttp", keys.allow_http)?;
         let url = match endpoint {
-            Some(url) => Some(Setting {
-                value: url.to_owned(),
-                origin: "--endpoint".to_owned(),
-            }),
+            Some(url) => Some(Setting { value: url.to_owned(), origin: "--endpoint".to_owned() }),
             None => layers.text("endpoint", keys.endpoint)?,
         };
         let url = url.map(|setting| setting.map(|url| endpoint::parse(&url, allow_http)));
@@ -103,10 +100,7 @@ impl Settings {
             endpoint: url.transpose()?,
             ca_file: layers.text("caFile", keys.ca_file)?,
             spread: spread.map_or(zero, |setting| setting.value),
-            grace_period: age.unwrap_or(Setting {
-                value: zero,
-                origin: "the default".to_owned(),
-            }),
+            grace_period: age.unwrap_or(Setting { value: zero, origin: "the default".to_owned() }),
             timeout: timeout.map_or(DEFAULT_TIMEOUT, |setting| setting.value),
         })
     }
@@ -122,14 +116,8 @@ impl Layers<'_> {
     fn text(&self, key: &str, in_file: Option<String>) -> Result<Option<Setting<String>>, Error> {
         let variable = variable(key);
         Ok(match self.env.get(&variable)? {
-            Some(value) => Some(Setting {
-                value,
-                origin: variable,
-            }),
-            None => in_file.map(|value| Setting {
-                value,
-                origin: format!("{}{key}", self.place),
-            }),
+            Some(value) => Some(Setting { value, origin: variable }),
+            None => in_file.map(|value| Setting { value, origin: format!("{}{key}", self.place) }),
         })
     }
 
@@ -159,15 +147,8 @@ impl Layers<'_> {
 }
 
 /// The keys of [`Keys`].
-const KEYS: [&str; 7] = [
-    "enabled",
-    "endpoint",
-    "allowHttp",
-    "caFile",
-    "spread",
-    "gracePeriod",
-    "timeout",
-];
+const KEYS: [&str; 7] =
+    ["enabled", "endpoint", "allowHttp", "caFile", "spread", "gracePeriod", "timeout"];
 
 /// A misspelt variable is as wrong as a misspelt key: `METRICS_RESPONDER_ENABLE=false` must not
 /// read as "on".

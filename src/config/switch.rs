@@ -48,15 +48,13 @@ impl Switch {
         }
         let by_file = || file.place("enabled");
         match (in_env(env), in_file(file)) {
-            (Ok(Some(_)), _) => Ok(Self::On {
-                by: VARIABLE.to_owned(),
-            }),
+            (Ok(Some(_)), _) => Ok(Self::On { by: VARIABLE.to_owned() }),
             (_, Ok(Some(false))) => Ok(Self::Off { by: by_file() }),
             (Err(error), _) | (_, Err(error)) => Err(error),
             (Ok(None), Ok(Some(true))) => Ok(Self::On { by: by_file() }),
-            (Ok(None), Ok(None)) => Ok(Self::On {
-                by: "by default, nothing turns it off".to_owned(),
-            }),
+            (Ok(None), Ok(None)) => {
+                Ok(Self::On { by: "by default, nothing turns it off".to_owned() })
+            }
         }
     }
 }
@@ -85,8 +83,7 @@ fn do_not_track(env: &Env) -> bool {
 
 fn in_env(env: &Env) -> Result<Option<bool>, Error> {
     let text = env.get(VARIABLE)?;
-    text.map(|text| on_or_off(&text).map_err(|reason| Error::config(VARIABLE, reason)))
-        .transpose()
+    text.map(|text| on_or_off(&text).map_err(|reason| Error::config(VARIABLE, reason))).transpose()
 }
 
 fn in_file(file: &File) -> Result<Option<bool>, Error> {
@@ -140,10 +137,7 @@ mod tests {
         Switch::find(&file, &Env::of(env)).map_err(|e| e.to_string())
     }
 
-    #[allow(
-        clippy::unnecessary_wraps,
-        reason = "compared with what `find` returns"
-    )]
+    #[allow(clippy::unnecessary_wraps, reason = "compared with what `find` returns")]
     fn off(by: &str) -> Result<Switch, String> {
         Ok(Switch::Off { by: by.into() })
     }
@@ -152,14 +146,8 @@ mod tests {
     fn the_first_opt_out_is_named() {
         let enabled = ("METRICS_RESPONDER_ENABLED", "false");
         let track = ("DO_NOT_TRACK", "1");
-        assert_eq!(
-            find(b"enabled: false", &[enabled, track]),
-            off("DO_NOT_TRACK")
-        );
-        assert_eq!(
-            find(b"enabled: false", &[enabled]),
-            off("METRICS_RESPONDER_ENABLED")
-        );
+        assert_eq!(find(b"enabled: false", &[enabled, track]), off("DO_NOT_TRACK"));
+        assert_eq!(find(b"enabled: false", &[enabled]), off("METRICS_RESPONDER_ENABLED"));
         assert_eq!(find(b"enabled: false", &[]), off("c.yaml: enabled"));
         let on = |by: &str| Ok(Switch::On { by: by.into() });
         assert_eq!(find(b"enabled: true", &[]), on("c.yaml: enabled"));
@@ -171,10 +159,7 @@ mod tests {
         let enabled = ("METRICS_RESPONDER_ENABLED", "true");
         let by = "METRICS_RESPONDER_ENABLED".to_owned();
         assert_eq!(find(b"enabled: false", &[enabled]), Ok(Switch::On { by }));
-        assert_eq!(
-            find(b"", &[enabled, ("DO_NOT_TRACK", "1")]),
-            off("DO_NOT_TRACK")
-        );
+        assert_eq!(find(b"", &[enabled, ("DO_NOT_TRACK", "1")]), off("DO_NOT_TRACK"));
     }
 
     #[test]
@@ -216,10 +201,7 @@ mod tests {
         }
         for word in ["true", "Yes", "on", "'1'", "y", "T"] {
             let yaml = format!("enabled: {word}\n");
-            assert!(
-                matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })),
-                "{word}"
-            );
+            assert!(matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })), "{word}");
         }
     }
 
@@ -265,20 +247,14 @@ mod tests {
             "a: {enabled: false}",
             "enabled: true\nenabled: true",
         ] {
-            assert!(
-                matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })),
-                "{yaml}"
-            );
+            assert!(matches!(find(yaml.as_bytes(), &[]), Ok(Switch::On { .. })), "{yaml}");
         }
     }
 
     #[test]
     fn a_word_that_is_not_understood_is_an_error_with_its_place() {
         let expected = "true or false is expected, not \"maybe\"";
-        assert_eq!(
-            find(b"enabled: maybe", &[]),
-            Err(format!("c.yaml: enabled: {expected}"))
-        );
+        assert_eq!(find(b"enabled: maybe", &[]), Err(format!("c.yaml: enabled: {expected}")));
         let env = [("METRICS_RESPONDER_ENABLED", "maybe")];
         let error = format!("METRICS_RESPONDER_ENABLED: {expected}");
         assert_eq!(find(b"", &env), Err(error.clone()));

@@ -15,10 +15,7 @@ pub(crate) struct Deadline {
 impl Deadline {
     /// Starts the time limit now.
     pub(crate) fn after(budget: Duration) -> Self {
-        Self {
-            budget,
-            at: Instant::now() + budget,
-        }
+        Self { budget, at: Instant::now() + budget }
     }
 
     /// Returns the time that is left.
@@ -34,8 +31,6 @@ impl Deadline {
     ) -> Result<T, ureq::Error> {
         let (done, result) = mpsc::sync_channel(1);
         thread::Builder::new().spawn(move || done.send(work()))?;
-        result
-            .recv_timeout(self.left())
-            .unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
+        result.recv_timeout(self.left()).unwrap_or(Err(ureq::Error::Timeout(ureq::Timeout::Global)))
     }
 }

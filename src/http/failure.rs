@@ -39,10 +39,7 @@ impl Failure {
         use ureq::Error as E;
 
         let (kind, reason) = match error {
-            E::Timeout(_) => (
-                Kind::NoAnswer,
-                format!("no answer within {budget:?}").into(),
-            ),
+            E::Timeout(_) => (Kind::NoAnswer, format!("no answer within {budget:?}").into()),
             E::Io(e) => match e.get_ref().and_then(|e| e.downcast_ref()) {
                 Some(e) => tls_failure(e),
                 None => (io_kind(&e), io_reason(&e)),
@@ -68,10 +65,7 @@ impl Failure {
 
     pub(crate) fn unknown_issuer() -> Self {
         let (kind, reason) = UNKNOWN_ISSUER;
-        Self {
-            kind,
-            reason: reason.into(),
-        }
+        Self { kind, reason: reason.into() }
     }
 
     /// Makes the error of a GET to the API server. A peer without a trusted certificate is not the
@@ -96,10 +90,8 @@ pub(crate) fn not_kubernetes(path: &str, reason: &str) -> Error {
     Error::new(ErrorKind::Answer, format!("GET {path}"), reason)
 }
 
-const UNKNOWN_ISSUER: (Kind, &str) = (
-    Kind::UnknownIssuer,
-    "the certificate is signed by an unknown authority",
-);
+const UNKNOWN_ISSUER: (Kind, &str) =
+    (Kind::UnknownIssuer, "the certificate is signed by an unknown authority");
 
 fn io_kind(error: &io::Error) -> Kind {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
@@ -180,9 +172,7 @@ mod tests {
     #[test]
     fn the_other_name_of_a_certificate_is_not_reported() {
         let error = CertificateError::NotValidForNameContext {
-            expected: rustls::pki_types::ServerName::try_from("a")
-                .unwrap()
-                .to_owned(),
+            expected: rustls::pki_types::ServerName::try_from("a").unwrap().to_owned(),
             presented: vec!["acme-canary".into()],
         };
         let (_, reason) = certificate_failure(&error);

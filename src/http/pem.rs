@@ -44,10 +44,7 @@ fn repaired(pem: &[u8]) -> String {
         .replace("----------", "-----\n-----")
         .replace(" X509 CERTIFICATE-----", " CERTIFICATE-----");
     let blank = |c: char| c.is_whitespace() || c == '\u{feff}';
-    let lines: Vec<_> = text
-        .split(['\n', '\r'])
-        .map(|l| l.trim_matches(blank))
-        .collect();
+    let lines: Vec<_> = text.split(['\n', '\r']).map(|l| l.trim_matches(blank)).collect();
     lines.join("\n")
 }
 
@@ -88,16 +85,8 @@ mod tests {
             ("", "\n\u{a0}", ""),
             ("subject=x\n", "\n\nBag Attributes\n    x: y\n", "\n# end\n"),
             ("# ---------- one ----------\n", "\n----------\n", "\n"),
-            (
-                "",
-                "\n# -----BEGIN CERTIFICATE-----\n# AAAA\n# -----END CERTIFICATE-----\n",
-                "",
-            ),
-            (
-                "",
-                "\n-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
-                "",
-            ),
+            ("", "\n# -----BEGIN CERTIFICATE-----\n# AAAA\n# -----END CERTIFICATE-----\n", ""),
+            ("", "\n-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n", ""),
             ("", "-----BEGIN X-----\nAAAA\n-----END X-----", ""),
             ("-----BEGIN X-----\n-----END X-----", "\n", ""),
         ] {
@@ -140,12 +129,7 @@ mod tests {
             |pem| pem.replace("BEGIN CERTIFICATE-----\n", "BEGIN CERTIFICATE-----"),
             |pem| pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
             |pem| pem.replacen('M', "!", 1),
-            |pem| {
-                pem.replace(
-                    "BEGIN CERTIFICATE-----\n",
-                    "BEGIN CERTIFICATE-----\nA: b\n\n",
-                )
-            },
+            |pem| pem.replace("BEGIN CERTIFICATE-----\n", "BEGIN CERTIFICATE-----\nA: b\n\n"),
         ];
         for (i, change) in changes.into_iter().enumerate() {
             for last in [false, true] {
@@ -169,10 +153,7 @@ mod tests {
         }
         let request =
             "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
-        assert_eq!(
-            certificates(request.as_bytes()).unwrap_err(),
-            "contains no certificate"
-        );
+        assert_eq!(certificates(request.as_bytes()).unwrap_err(), "contains no certificate");
     }
 
     #[test]
@@ -180,21 +161,13 @@ mod tests {
         let made = make();
         let (certificate, pem) = (made.cert.pem(), made.signing_key.serialize_pem());
         let joined = [certificate.trim_end(), &pem].concat();
-        for text in [
-            &pem,
-            &joined,
-            &format!("\u{feff}{pem}"),
-            &format!("{joined}{certificate}"),
-        ] {
+        for text in [&pem, &joined, &format!("\u{feff}{pem}"), &format!("{joined}{certificate}")] {
             assert!(key(text.as_bytes()).is_ok(), "{text}");
         }
         assert_eq!(certificates(joined.as_bytes()).map(|all| all.len()), Ok(1));
         let joined = [pem.trim_end(), &certificate].concat();
         assert_eq!(certificates(joined.as_bytes()).map(|all| all.len()), Ok(1));
-        assert_eq!(
-            key(certificate.as_bytes()).unwrap_err(),
-            "the client key is not PEM"
-        );
+        assert_eq!(key(certificate.as_bytes()).unwrap_err(), "the client key is not PEM");
     }
 
     #[test]
@@ -207,10 +180,7 @@ mod tests {
         ] {
             let pem = format!("-----BEGIN {label}-----\n{headers}AAAA\n-----END {label}-----\n");
             let error = key(pem.as_bytes()).unwrap_err();
-            assert!(
-                error.starts_with("the client key is encrypted; "),
-                "{error}"
-            );
+            assert!(error.starts_with("the client key is encrypted; "), "{error}");
         }
     }
 }

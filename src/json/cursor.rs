@@ -46,12 +46,7 @@ pub(crate) struct Cursor<R> {
 
 impl<R: Read> Cursor<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self {
-            reader,
-            buffer: Vec::with_capacity(2 * BUFFER),
-            position: 0,
-            ended: false,
-        }
+        Self { reader, buffer: Vec::with_capacity(2 * BUFFER), position: 0, ended: false }
     }
 
     /// Walks through an object: calls `entry` with each key and with the cursor at its value.
@@ -118,9 +113,7 @@ impl<R: Read> Cursor<R> {
     pub(crate) fn end(&mut self) -> Result<(), JsonError> {
         match self.peek()? {
             None => Ok(()),
-            Some(_) => Err(JsonError::Syntax(
-                "not JSON: text follows the end".to_owned(),
-            )),
+            Some(_) => Err(JsonError::Syntax("not JSON: text follows the end".to_owned())),
         }
     }
 
@@ -157,10 +150,9 @@ impl<R: Read> Cursor<R> {
             {
                 Err(JsonError::Shape("unexpected JSON".to_owned()))
             }
-            Some(_) => Err(JsonError::Syntax(format!(
-                "not JSON: {:?} is missing",
-                char::from(wanted)
-            ))),
+            Some(_) => {
+                Err(JsonError::Syntax(format!("not JSON: {:?} is missing", char::from(wanted))))
+            }
         }
     }
 
@@ -168,10 +160,7 @@ impl<R: Read> Cursor<R> {
     fn peek(&mut self) -> Result<Option<u8>, JsonError> {
         loop {
             let rest = &self.buffer[self.position..];
-            match rest
-                .iter()
-                .position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t'))
-            {
+            match rest.iter().position(|byte| !matches!(byte, b' ' | b'\n' | b'\r' | b'\t')) {
                 Some(blanks) => {
                     self.position += blanks;
                     return Ok(Some(self.buffer[self.position]));
@@ -215,11 +204,7 @@ mod tests {
             let mut keys = String::new();
             let read: Result<(), JsonError> = cursor.object(|cursor, key| {
                 keys += key;
-                if key == "a" {
-                    cursor.list(Cursor::skip)
-                } else {
-                    cursor.skip()
-                }
+                if key == "a" { cursor.list(Cursor::skip) } else { cursor.skip() }
             });
             assert!(read.is_ok() && cursor.end().is_ok(), "{blanks}: {read:?}");
             assert_eq!(keys, "ab");

@@ -25,12 +25,7 @@ pub(crate) fn access(env: &Env, service_account: &Path) -> Result<Access, Error>
     let file = service_account.join("token");
     let token = String::from_utf8(read(&file)?).map_err(|_| fault(&file, "not UTF-8"))?;
     let token = Token::new(&token).map_err(|e| fault(&file, e))?;
-    Ok(Access {
-        server,
-        roots,
-        token: Some(token),
-        identity: None,
-    })
+    Ok(Access { server, roots, token: Some(token), identity: None })
 }
 
 /// Returns the namespace of the pod, for the commands that are shown. If it is unknown, returns
@@ -41,11 +36,7 @@ pub(crate) fn namespace(service_account: &Path) -> String {
         let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
         !text.is_empty() && text.len() <= 63 && text.bytes().all(letters)
     };
-    if is_label(&text) {
-        text
-    } else {
-        "kube-system".to_owned()
-    }
+    if is_label(&text) { text } else { "kube-system".to_owned() }
 }
 
 fn server(env: &Env) -> Result<String, Error> {
@@ -57,9 +48,7 @@ fn server(env: &Env) -> Result<String, Error> {
         ));
     };
     let port = env.get(PORT)?.unwrap_or_else(|| "443".to_owned());
-    let port: u16 = port
-        .parse()
-        .map_err(|_| Error::new(ErrorKind::Access, PORT, "not a port"))?;
+    let port: u16 = port.parse().map_err(|_| Error::new(ErrorKind::Access, PORT, "not a port"))?;
     let server = if host.parse::<Ipv6Addr>().is_ok() {
         format!("[{host}]:{port}")
     } else {
@@ -94,11 +83,7 @@ mod tests {
             ("10.43.0.1", "", "https://10.43.0.1:443"),
             ("10.43.0.1", "6443", "https://10.43.0.1:6443"),
             ("fd00::1", "443", "https://[fd00::1]:443"),
-            (
-                "kubernetes.default",
-                "443",
-                "https://kubernetes.default:443",
-            ),
+            ("kubernetes.default", "443", "https://kubernetes.default:443"),
         ] {
             assert_eq!(at(&[(HOST, host), (PORT, port)]).as_deref(), Ok(expected));
         }

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::timestamp::Timestamp;
 use super::types::Created;
-use super::{Api, Form};
+use super::{Api, JSON};
 use crate::config::env::Env;
 use crate::config::file::File;
 use crate::config::switch::is_opt_out;
 use crate::error::Error;
+use crate::http::not_kubernetes;
 
 /// The namespace in which the manifest installs the responder.
 pub(crate) const NAMESPACE: &str = "kube-system";
@@ -39,25 +41,25 @@ pub(crate) struct Installation {
     pub(crate) file: Option<String>,
     /// The variables, each with its value and the object that sets it.
     pub(crate) variables: BTreeMap<String, (String, String)>,
-    /// The sources of settings that were not read, each with the reason.
-    pub(crate) unread: Vec<String>,
-    /// True if no source that was not read can turn reporting off, except for Secrets.
-    pub(crate) is_certain: bool,
+    /// The settings that were not read, and whether each could turn reporting off.
+    pub(crate) unread: Vec<(String, bool)>,
 }
 
 impl Installation {
     /// Reads the objects, but never a Secret. Returns `None` if there is no CronJob. Lists a
     /// ConfigMap that the caller may not read in `unread`.
     pub(crate) fn read(api: &Api) -> Result<Option<Self>, Error> {
-        let Some(cron_job) = api.optional::<CronJob>(&cron_job_path(NAMESPACE), Form::Json)? else {
+        let path = cron_job_path(NAMESPACE);
+        let Some(cron_job) = api.optional::<CronJob>(&path, JSON)? else {
             return Ok(None);
         };
         let mut unread = Vec::new();
         let mut data = |name: &str| {
             let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
-            match api.optional::<ConfigMap>(&path, Form::Json) {
+            match api.optional::<ConfigMap>(&path, JSON) {
                 Err(error) if error.is_status(403) => {
-                    unread.push(format!("configmap/{name}: status 403, no right to read it"));
+                    unread
+                        .push((format!("configmap/{name}: status 403, no right to read it"), true));
                     Ok(None)
                 }
                 found => found.map(|map| map.map(|map| map.data.unwrap_or_default())),
@@ -65,11 +67,11 @@ impl Installation {
         };
         let file = data(NAME)?.map(|mut data| data.remove("config.yaml").unwrap_or_default());
         let overrides = data(OVERRIDE)?.unwrap_or_default();
-        let containers = cron_job.spec.job_template.spec.template.spec.containers;
-        let container = containers.into_iter().next().unwrap_or_default();
+        let pod = &cron_job.spec.job_template["spec"]["template"]["spec"];
+        let container = Container::deserialize(&pod["containers"][0])
+            .map_err(|_| not_kubernetes(&path, "unexpected JSON in the pod template"))?;
         Ok(Some(Self {
             created: cron_job.metadata.creation_timestamp,
-            is_certain: unread.is_empty() && !container.refers_to_opt_out(),
             is_suspended: cron_job.spec.suspend == Some(true),
             status: cron_job.status.unwrap_or_default(),
             tag: container.tag(),
@@ -79,10 +81,15 @@ impl Installation {
         }))
     }
 
+    /// Returns true if a setting that was not read could turn reporting off.
+    pub(crate) fn is_uncertain(&self) -> bool {
+        self.unread.iter().any(|(_, turns_off)| *turns_off)
+    }
+
     /// Returns true if no pod can start because the ConfigMap that it mounts is missing.
     pub(crate) fn lacks_file(&self) -> bool {
         let place = format!("configmap/{NAME}:");
-        self.file.is_none() && !self.unread.iter().any(|unread| unread.starts_with(&place))
+        self.file.is_none() && !self.unread.iter().any(|(unread, _)| unread.starts_with(&place))
     }
 
     /// Returns the file that a pod would read.
@@ -93,12 +100,8 @@ impl Installation {
 
     /// Returns the environment that a pod would get.
     pub(crate) fn env(&self) -> Env {
-        let pairs = self.variables.iter();
-        Env::Of(
-            pairs
-                .map(|(name, (value, _))| (name.clone(), value.clone()))
-                .collect(),
-        )
+        let pair = |(name, (value, _)): (&String, &(String, String))| (name.clone(), value.clone());
+        Env::Of(self.variables.iter().map(pair).collect())
     }
 
     /// If a text begins with the name of a variable, puts the object that sets it in front.
@@ -132,7 +135,7 @@ struct CronJob {
 #[serde(rename_all = "camelCase")]
 struct CronJobSpec {
     suspend: Option<bool>,
-    job_template: Spec<JobSpec>,
+    job_template: Value,
 }
 
 /// The times of the runs of a CronJob.
@@ -143,23 +146,7 @@ pub(crate) struct CronJobStatus {
     pub(crate) last_successful_time: Option<Timestamp>,
 }
 
-/// An object of which only `spec` is read.
 #[derive(Deserialize)]
-struct Spec<T> {
-    spec: T,
-}
-
-#[derive(Deserialize)]
-struct JobSpec {
-    template: Spec<PodSpec>,
-}
-
-#[derive(Deserialize)]
-struct PodSpec {
-    containers: Vec<Container>,
-}
-
-#[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Container {
     image: Option<String>,
@@ -191,20 +178,8 @@ struct Named {
 
 impl Container {
     fn tag(&self) -> Option<String> {
-        let name = self
-            .image
-            .as_deref()?
-            .split('@')
-            .next()?
-            .rsplit('/')
-            .next()?;
+        let name = self.image.as_deref()?.split('@').next()?.rsplit('/').next()?;
         name.split_once(':').map(|(_, tag)| tag.to_owned())
-    }
-
-    /// Returns true if the value of an opt-out variable is in another object.
-    fn refers_to_opt_out(&self) -> bool {
-        let mut variables = self.env.iter().flatten();
-        variables.any(|variable| variable.value_from.is_some() && is_opt_out(&variable.name))
     }
 
     /// Collects the variables in the order of Kubernetes: `envFrom`, then `env`. The last value of
@@ -212,45 +187,36 @@ impl Container {
     fn variables(
         self,
         overrides: &BTreeMap<String, String>,
-        unread: &mut Vec<String>,
+        unread: &mut Vec<(String, bool)>,
     ) -> BTreeMap<String, (String, String)> {
         let mut variables = BTreeMap::new();
         for source in self.env_from.into_iter().flatten() {
             let prefix = source.prefix.unwrap_or_default();
             match (source.config_map_ref, source.secret_ref) {
                 (Some(Named { name }), _) if name == OVERRIDE => {
-                    let set = |(key, value): (&String, &String)| {
-                        (
-                            format!("{prefix}{key}"),
-                            (value.clone(), format!("configmap/{name}")),
-                        )
-                    };
-                    variables.extend(overrides.iter().map(set));
+                    for (key, value) in overrides {
+                        let set = (value.clone(), format!("configmap/{name}"));
+                        variables.insert(format!("{prefix}{key}"), set);
+                    }
                 }
                 (Some(Named { name }), _) => {
-                    unread.push(format!("configmap/{name}: this command does not read it"));
+                    unread.push((format!("configmap/{name}: this command does not read it"), true));
                 }
                 (_, Some(Named { name })) => {
-                    unread.push(format!("secret/{name}: this command reads no Secret"));
+                    unread.push((format!("secret/{name}: this command reads no Secret"), false));
                 }
                 (None, None) => {}
             }
         }
-        for Variable {
-            name,
-            value,
-            value_from,
-        } in self.env.into_iter().flatten()
-        {
+        for Variable { name, value, value_from } in self.env.into_iter().flatten() {
             if value_from.is_some() {
-                unread.push(format!(
-                    "{name} of cronjob/{NAME}: the value is in another object"
-                ));
+                let place = format!("{name} of cronjob/{NAME}: the value is in another object");
+                unread.push((place, is_opt_out(&name)));
             }
             variables.insert(name, (value.unwrap_or_default(), format!("cronjob/{NAME}")));
         }
         if self.args.is_some_and(|args| !args.is_empty()) {
-            unread.push(format!("the arguments of the container in cronjob/{NAME}"));
+            unread.push((format!("the arguments of the container in cronjob/{NAME}"), true));
         }
         variables
     }

@@ -66,10 +66,7 @@ impl Keys {
         let current = || self.text("current-context");
         let (key, name) = match context {
             Some(name) => ("--context", name.to_owned()),
-            None => (
-                "current-context",
-                current()?.ok_or("current-context: not set")?,
-            ),
+            None => ("current-context", current()?.ok_or("current-context: not set")?),
         };
         let context = self
             .entry("contexts", "context", &name)?
@@ -227,11 +224,7 @@ mod tests {
     #[test]
     fn an_unsupported_or_wrong_key_is_refused_by_name() {
         for (cluster, user, key) in [
-            (
-                "insecure-skip-tls-verify: true",
-                "",
-                "insecure-skip-tls-verify",
-            ),
+            ("insecure-skip-tls-verify: true", "", "insecure-skip-tls-verify"),
             ("tls-server-name: x", "", "tls-server-name"),
             ("proxy-url: 'http://x'", "", "proxy-url"),
             ("", "exec: {command: x}", "exec"),
@@ -242,55 +235,28 @@ mod tests {
             ("", "as-uid: x", "as-uid"),
             ("", "as-groups: [x]", "as-groups"),
             ("", "as-user-extra: {x: [y]}", "as-user-extra"),
-            (
-                "certificate-authority-data: '!'",
-                "",
-                "certificate-authority-data",
-            ),
-            (
-                "certificate-authority: nowhere",
-                "",
-                "certificate-authority",
-            ),
-            (
-                "certificate-authority-data: QUJD",
-                "",
-                "certificate-authority",
-            ),
+            ("certificate-authority-data: '!'", "", "certificate-authority-data"),
+            ("certificate-authority: nowhere", "", "certificate-authority"),
+            ("certificate-authority-data: QUJD", "", "certificate-authority"),
             ("", "client-certificate-data: QUJD", "client-key"),
             ("", "client-key-data: QUJD", "client-certificate"),
             ("", "tokenFile: nowhere", "tokenFile"),
             ("", "tokenFile: /dev/zero", "tokenFile"),
-            (
-                "certificate-authority: /dev/zero",
-                "",
-                "certificate-authority",
-            ),
+            ("certificate-authority: /dev/zero", "", "certificate-authority"),
             ("", "token: 'a b'", "token"),
         ] {
-            let server = if cluster.is_empty() {
-                "server: 'https://a'"
-            } else {
-                "server: 'https://a', "
-            };
-            let error = open(&kubeconfig(&format!("{server}{cluster}"), user))
-                .err()
-                .unwrap();
+            let server =
+                if cluster.is_empty() { "server: 'https://a'" } else { "server: 'https://a', " };
+            let error = open(&kubeconfig(&format!("{server}{cluster}"), user)).err().unwrap();
             assert!(error.starts_with(&format!("{key}: ")), "{key}: {error}");
         }
     }
 
     #[test]
     fn a_server_is_an_https_url_or_http_on_loopback() {
-        for server in [
-            "http://127.0.0.1:8001",
-            "http://localhost:8001",
-            "http://[::1]:8001",
-        ] {
+        for server in ["http://127.0.0.1:8001", "http://localhost:8001", "http://[::1]:8001"] {
             assert_eq!(
-                open(&kubeconfig(&format!("server: '{server}'"), ""))
-                    .unwrap()
-                    .server,
+                open(&kubeconfig(&format!("server: '{server}'"), "")).unwrap().server,
                 server
             );
         }
@@ -314,13 +280,8 @@ mod tests {
             "http://[localhost]:8001",
             "ftp://a",
         ] {
-            let error = open(&kubeconfig(&format!("server: '{server}'"), ""))
-                .err()
-                .unwrap();
-            assert_eq!(
-                error, "server: not an https URL (http is only for loopback)",
-                "{server}"
-            );
+            let error = open(&kubeconfig(&format!("server: '{server}'"), "")).err().unwrap();
+            assert_eq!(error, "server: not an https URL (http is only for loopback)", "{server}");
         }
     }
 
@@ -376,21 +337,9 @@ mod tests {
             ("'https://a'", "{acme-canary: 1}", "server: a string"),
             ("{server: 'https://a'}", "acme-canary", "cluster: a mapping"),
             ("here\n", "{acme-canary: 1}\n", "current-context: a string"),
-            (
-                "{cluster: c, user: u}",
-                "[acme-canary]",
-                "context: a mapping",
-            ),
-            (
-                "cluster: c, user: u",
-                "cluster: [c], user: u",
-                "cluster: a string",
-            ),
-            (
-                "cluster: c, user: u",
-                "cluster: c, user: {u: u}",
-                "user: a string",
-            ),
+            ("{cluster: c, user: u}", "[acme-canary]", "context: a mapping"),
+            ("cluster: c, user: u", "cluster: [c], user: u", "cluster: a string"),
+            ("cluster: c, user: u", "cluster: c, user: {u: u}", "user: a string"),
             ("users: [", "users: acme-canary\nothers: [", "users: a list"),
             ("clusters: [", "clusters: {}\nothers: [", "clusters: a list"),
             ("contexts: [", "contexts: 5\nothers: [", "contexts: a list"),
@@ -439,12 +388,7 @@ mod tests {
                 assert!(access.token.is_some());
             }
         }
-        for other in [
-            "preferences: [1]",
-            "extensions: 5",
-            "5: x",
-            "<<: {users: []}",
-        ] {
+        for other in ["preferences: [1]", "extensions: 5", "5: x", "<<: {users: []}"] {
             assert!(open(&format!("{other}\n{good}")).is_ok(), "{other}");
         }
     }
@@ -568,11 +512,7 @@ mod tests {
             assert_eq!(server(&cluster, top).as_deref(), Ok(expected), "{cluster}");
         }
         let twice = format!("{a}, <<: {{}}, <<: {{}}");
-        assert!(
-            server(&twice, "")
-                .unwrap_err()
-                .starts_with("not a kubeconfig")
-        );
+        assert!(server(&twice, "").unwrap_err().starts_with("not a kubeconfig"));
     }
 
     #[test]
@@ -590,27 +530,13 @@ mod tests {
             let cluster = format!("server: 'https://a', <<: {merged}");
             let text = [anchors, &kubeconfig(&cluster, "token: t")].concat();
             let error = open(&text).err().unwrap();
-            assert!(
-                error.starts_with("proxy-url: not supported here; "),
-                "{error}"
-            );
+            assert!(error.starts_with("proxy-url: not supported here; "), "{error}");
         }
-        let error = open(&kubeconfig(
-            "server: 'https://a'",
-            "token: t, <<: {exec: {}}",
-        ));
-        assert!(
-            error
-                .err()
-                .unwrap()
-                .starts_with("exec: not supported here; ")
-        );
+        let error = open(&kubeconfig("server: 'https://a'", "token: t, <<: {exec: {}}"));
+        assert!(error.err().unwrap().starts_with("exec: not supported here; "));
         // Merge a whole entry, and the lists.
         let good = kubeconfig("server: 'https://a'", "token: t");
-        let entry = good.replace(
-            "{name: u, user: {token: t}}",
-            "{<<: {name: u, user: {as: x}}}",
-        );
+        let entry = good.replace("{name: u, user: {token: t}}", "{<<: {name: u, user: {as: x}}}");
         assert!(open(&entry).err().unwrap().starts_with("as: "));
         let lists = format!("<<:\n  {}", good.trim_end().replace('\n', "\n  "));
         assert_eq!(open(&lists).unwrap().server, "https://a");
@@ -638,10 +564,8 @@ mod tests {
             "{name: there, context: {cluster: x, user: x}}",
             "{name: there, context: {cluster: d}}",
         );
-        let text = text.replace(
-            "clusters: [",
-            "clusters: [{name: d, cluster: {server: 'https://d'}}, ",
-        );
+        let text =
+            text.replace("clusters: [", "clusters: [{name: d, cluster: {server: 'https://d'}}, ");
         let open = |text: &str, context| from_text(text.as_bytes(), Path::new(""), Some(context));
         for current in ["current-context: here", "current-context: [x]", "x: y"] {
             let text = text.replace("current-context: here", current);

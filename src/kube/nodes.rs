@@ -18,44 +18,16 @@ use crate::json::object::Object;
 /// The facts of one node, from either form.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Node {
-    /// The roles that make the node a server.
-    pub server_roles: ServerRoles,
+    /// Whether the node runs `rke2 server` or `k3s server`.
+    pub is_server: bool,
     /// `status.nodeInfo.osImage`: free text.
     pub os_image: String,
 }
 
-/// The roles of nodes that run `rke2 server` or `k3s server`. A node with only `etcd` runs it too;
-/// `master` is the former name of `control-plane`.
-const SERVER_ROLES: [&str; 3] = ["control-plane", "etcd", "master"];
-
-/// A subset of [`SERVER_ROLES`]. A label counts if it is present, with any value.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub struct ServerRoles([bool; SERVER_ROLES.len()]);
-
-impl ServerRoles {
-    /// Returns true if the node runs the server of RKE2 or K3s.
-    pub fn any(self) -> bool {
-        self.0.contains(&true)
-    }
-
-    /// Returns the names of the roles.
-    pub fn names(self) -> impl Iterator<Item = &'static str> {
-        let roles = SERVER_ROLES.into_iter().zip(self.0);
-        roles.filter(|(_, present)| *present).map(|(name, _)| name)
-    }
-
-    fn add(&mut self, role: &str) {
-        for (name, present) in SERVER_ROLES.iter().zip(&mut self.0) {
-            *present |= *name == role;
-        }
-    }
-
-    /// Parses a cell of the column `Roles`, such as `control-plane,etcd` or `<none>`.
-    fn of_cell(cell: &str) -> Self {
-        let mut roles = Self::default();
-        cell.split(',').for_each(|role| roles.add(role));
-        roles
-    }
+/// Returns true for the roles of servers. A node with only `etcd` is one, too; `master` is the
+/// former name of `control-plane`.
+fn is_of_server(role: &str) -> bool {
+    ["control-plane", "etcd", "master"].contains(&role)
 }
 
 /// The reason why a node list could not be read.
@@ -121,17 +93,11 @@ impl List {
             "kind" => once(&mut self.kind, json.value()?),
             "metadata" => {
                 let metadata: Option<Object<ListMeta>> = json.value()?;
-                once(
-                    &mut self.metadata,
-                    metadata.map(|Object(m)| m).unwrap_or_default(),
-                )
+                once(&mut self.metadata, metadata.map(|Object(m)| m).unwrap_or_default())
             }
             "columnDefinitions" => {
                 let columns: Option<Vec<Object<Column>>> = json.value()?;
-                once(
-                    &mut self.columns,
-                    Columns::find(&columns.unwrap_or_default()),
-                )
+                once(&mut self.columns, Columns::find(&columns.unwrap_or_default()))
             }
             "rows" => {
                 once(&mut self.nodes, ListKind::Table)?;
@@ -185,17 +151,11 @@ fn each<R: Read>(
     json: &mut Cursor<R>,
     element: impl FnMut(&mut Cursor<R>) -> Result<(), ListError>,
 ) -> Result<(), ListError> {
-    if json.null()? {
-        Ok(())
-    } else {
-        json.list(element)
-    }
+    if json.null()? { Ok(()) } else { json.list(element) }
 }
 
 fn unexpected() -> ListError {
-    ListError::Json(JsonError::Shape(
-        "unexpected JSON around the list".to_owned(),
-    ))
+    ListError::Json(JsonError::Shape("unexpected JSON around the list".to_owned()))
 }
 
 /// The positions of the two cells in a row.
@@ -207,11 +167,7 @@ struct Columns {
 
 impl Columns {
     fn find(columns: &[Object<Column>]) -> Result<Self, ListError> {
-        let position = |name| {
-            columns
-                .iter()
-                .position(|Object(column)| column.name == name)
-        };
+        let position = |name| columns.iter().position(|Object(column)| column.name == name);
         match (position("Roles"), position("OS-Image")) {
             (Some(roles), Some(os_image)) => Ok(Self { roles, os_image }),
             _ => Err(ListError::Columns),
@@ -219,7 +175,7 @@ impl Columns {
     }
 
     fn row<R: Read>(self, json: &mut Cursor<R>) -> Result<Node, ListError> {
-        let (mut roles, mut os_image) = (None, None);
+        let (mut is_server, mut os_image) = (None, None);
         let read = json.object(|json, key| {
             if key != "cells" {
                 return json.skip();
@@ -227,7 +183,9 @@ impl Columns {
             let mut column = 0;
             json.list(|json| {
                 if column == self.roles {
-                    roles = Some(ServerRoles::of_cell(&json.value::<String>()?));
+                    // Such as `control-plane,etcd` or `<none>`.
+                    let roles = json.value::<String>()?;
+                    is_server = Some(roles.split(',').any(is_of_server));
                 } else if column == self.os_image {
                     os_image = Some(json.value()?);
                 } else {
@@ -238,11 +196,8 @@ impl Columns {
             })
         });
         // Try the typed list after a cell of another type, but not after broken JSON.
-        match (read, roles, os_image) {
-            (Ok(()), Some(server_roles), Some(os_image)) => Ok(Node {
-                server_roles,
-                os_image,
-            }),
+        match (read, is_server, os_image) {
+            (Ok(()), Some(is_server), Some(os_image)) => Ok(Node { is_server, os_image }),
             (Ok(()) | Err(JsonError::Shape(_)), ..) => Err(ListError::Columns),
             (Err(error), ..) => Err(ListError::Json(error)),
         }
@@ -276,18 +231,15 @@ impl From<Item> for Node {
     fn from(item: Item) -> Self {
         let info = item.status.and_then(|status| status.node_info);
         Self {
-            server_roles: item
-                .metadata
-                .labels
-                .map_or_else(ServerRoles::default, |Labels(roles)| roles),
+            is_server: item.metadata.labels.is_some_and(|Labels(is_server)| is_server),
             os_image: info.and_then(|info| info.os_image).unwrap_or_default(),
         }
     }
 }
 
-/// The server roles among the labels of a node. As in the API server's column `Roles`, a role is
+/// Whether the labels of a node have a role of servers, with any value. As in the API server's column `Roles`, a role is
 /// the end of `node-role.kubernetes.io/ROLE`, or the value of the older `kubernetes.io/role`.
-struct Labels(ServerRoles);
+struct Labels(bool);
 
 /// A string that is borrowed unless it contains escapes.
 #[derive(Deserialize)]
@@ -305,15 +257,14 @@ impl<'de> Deserialize<'de> for Labels {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Labels, A::Error> {
-                let mut roles = ServerRoles::default();
+                let mut is_server = false;
                 while let Some((Text(key), Text(value))) = map.next_entry()? {
-                    match key.strip_prefix("node-role.kubernetes.io/") {
-                        Some(role) => roles.add(role),
-                        None if key == "kubernetes.io/role" => roles.add(&value),
-                        None => {}
-                    }
+                    is_server |= match key.strip_prefix("node-role.kubernetes.io/") {
+                        Some(role) => is_of_server(role),
+                        None => key == "kubernetes.io/role" && is_of_server(&value),
+                    };
                 }
-                Ok(Labels(roles))
+                Ok(Labels(is_server))
             }
         }
 
@@ -342,63 +293,35 @@ mod tests {
 
     #[test]
     fn each_of_three_roles_makes_a_server_with_any_value() {
-        for (labels, cell, roles) in [
-            (
-                r#"{"node-role.kubernetes.io/control-plane":""}"#,
-                "control-plane",
-                &["control-plane"][..],
-            ),
-            (
-                r#"{"node-role.kubernetes.io/etcd":"true"}"#,
-                "etcd",
-                &["etcd"],
-            ),
-            (
-                r#"{"node-role.kubernetes.io/master":"false"}"#,
-                "master",
-                &["master"],
-            ),
+        for (labels, cell, is_server) in [
+            (r#"{"node-role.kubernetes.io/control-plane":""}"#, "control-plane", true),
+            (r#"{"node-role.kubernetes.io/etcd":"true"}"#, "etcd", true),
+            (r#"{"node-role.kubernetes.io/master":"false"}"#, "master", true),
             (
                 r#"{"node-role.kubernetes.io/worker":"true","node-role.kubernetes.io/etcd":"true"}"#,
                 "etcd,worker",
-                &["etcd"],
+                true,
             ),
             (
                 r#"{"node-role.kubernetes.io/master":"","node-role.kubernetes.io/control-plane":""}"#,
                 "control-plane,master",
-                &["control-plane", "master"],
+                true,
             ),
-            (
-                r#"{"node-role.kubernetes.io/worker":"true"}"#,
-                "worker",
-                &[],
-            ),
-            (
-                r#"{"node-role.kubernetes.io/controlplane":"true"}"#,
-                "controlplane",
-                &[],
-            ),
-            (r#"{"kubernetes.io/role":"master"}"#, "master", &["master"]),
+            (r#"{"node-role.kubernetes.io/worker":"true"}"#, "worker", false),
+            (r#"{"node-role.kubernetes.io/controlplane":"true"}"#, "controlplane", false),
+            (r#"{"kubernetes.io/role":"master"}"#, "master", true),
             // A repeated role counts once.
             (
                 r#"{"kubernetes.io/role":"master","node-role.kubernetes.io/master":""}"#,
                 "master,master",
-                &["master"],
+                true,
             ),
-            (r#"{"kubernetes.io/role":"node"}"#, "node", &[]),
-            (r#"{"role":"master"}"#, "<none>", &[]),
-            (
-                r#"{"acme/node-role.kubernetes.io/etcd":"true"}"#,
-                "<none>",
-                &[],
-            ),
-            (
-                r#"{"node-role.kubernetes.io\/\u0065tcd":"\n"}"#,
-                "etcd",
-                &["etcd"],
-            ),
-            ("{}", "<none>", &[]),
-            ("null", "<none>", &[]),
+            (r#"{"kubernetes.io/role":"node"}"#, "node", false),
+            (r#"{"role":"master"}"#, "<none>", false),
+            (r#"{"acme/node-role.kubernetes.io/etcd":"true"}"#, "<none>", false),
+            (r#"{"node-role.kubernetes.io\/\u0065tcd":"\n"}"#, "etcd", true),
+            ("{}", "<none>", false),
+            ("null", "<none>", false),
         ] {
             let item = format!(
                 r#"[{{"metadata":{{"labels":{labels}}},"status":{{"nodeInfo":{{"osImage":"x"}}}}}}]"#
@@ -408,12 +331,7 @@ mod tests {
                 let [node] = &nodes(&json).unwrap()[..] else {
                     panic!("{json}");
                 };
-                assert_eq!(
-                    node.server_roles.names().collect::<Vec<_>>(),
-                    roles,
-                    "{json}"
-                );
-                assert_eq!(node.server_roles.any(), !roles.is_empty(), "{json}");
+                assert_eq!(node.is_server, is_server, "{json}");
                 assert_eq!(node.os_image, "x");
             }
         }
@@ -432,7 +350,7 @@ mod tests {
         let [node] = &nodes(json).unwrap()[..] else {
             panic!();
         };
-        assert!(node.server_roles.any() && node.os_image == "Ubuntu 1");
+        assert!(node.is_server && node.os_image == "Ubuntu 1");
     }
 
     #[test]
@@ -442,11 +360,7 @@ mod tests {
             r#"{"metadata":{},"status":{}}"#,
             r#"{"metadata":{},"status":{"nodeInfo":{}}}"#,
         ] {
-            assert_eq!(
-                nodes(&list(&format!("[{item}]"))).unwrap(),
-                [Node::default()],
-                "{item}"
-            );
+            assert_eq!(nodes(&list(&format!("[{item}]"))).unwrap(), [Node::default()], "{item}");
         }
     }
 

@@ -131,10 +131,7 @@ mod tests {
         ] {
             let times = days.map(|day| Timestamp::parse(&format!("{day}T12:00:00Z")).unwrap());
             let day = Duration::from_secs(86_400);
-            assert_eq!(
-                [times[0].plus(day), times[0].plus(2 * day)],
-                [times[1], times[2]]
-            );
+            assert_eq!([times[0].plus(day), times[0].plus(2 * day)], [times[1], times[2]]);
         }
     }
 

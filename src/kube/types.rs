@@ -53,11 +53,11 @@ impl TryFrom<String> for GitVersion {
     }
 }
 
-/// A namespace, of which only the metadata is read.
+/// An object of which only some metadata are read: `PartialObjectMetadata` or the whole object.
 #[derive(Debug, Deserialize)]
-pub struct Namespace {
+pub struct Object<M> {
     /// `metadata`
-    pub metadata: NamespaceMeta,
+    pub metadata: M,
 }
 
 /// The metadata of a namespace.
@@ -69,12 +69,6 @@ pub struct NamespaceMeta {
     pub uid: Uuid,
     /// The creation time of the namespace; for `kube-system`, that of the cluster.
     pub creation_timestamp: Option<Timestamp>,
-}
-
-/// An object of which only the age is read: `PartialObjectMetadata` or the whole object.
-#[derive(Debug, Deserialize)]
-pub(crate) struct Object {
-    pub(crate) metadata: Created,
 }
 
 /// The age of an object.
@@ -105,7 +99,7 @@ enum DaemonSetKind {
 pub(crate) struct NodeMetadataList {
     #[serde(rename = "kind")]
     _kind: NodeMetadataKind,
-    items: Option<Vec<NodeMetadata>>,
+    items: Option<Vec<Object<Annotated>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -121,11 +115,6 @@ impl NodeMetadataList {
         let mut annotations = nodes.filter_map(|node| node.metadata.annotations.as_ref());
         annotations.any(|annotations| annotations.flannel.is_some())
     }
-}
-
-#[derive(Debug, Deserialize)]
-struct NodeMetadata {
-    metadata: Annotated,
 }
 
 #[derive(Debug, Deserialize)]
@@ -145,8 +134,7 @@ struct Annotations {
 fn uid<'de, D: Deserializer<'de>>(json: D) -> Result<Uuid, D::Error> {
     let text = String::deserialize(json)?;
     let uuid = Uuid::try_parse(&text).ok().filter(|_| text.len() == 36);
-    uuid.filter(|uuid| !uuid.is_nil())
-        .ok_or_else(|| D::Error::custom("not a UUID"))
+    uuid.filter(|uuid| !uuid.is_nil()).ok_or_else(|| D::Error::custom("not a UUID"))
 }
 
 #[cfg(test)]
@@ -196,7 +184,9 @@ mod tests {
     #[test]
     fn a_uid_is_a_hyphenated_uuid() {
         let parse = |uid: &str| {
-            serde_json::from_str::<Namespace>(&format!(r#"{{"metadata":{{"uid":"{uid}"}}}}"#))
+            serde_json::from_str::<Object<NamespaceMeta>>(&format!(
+                r#"{{"metadata":{{"uid":"{uid}"}}}}"#
+            ))
         };
         assert!(parse("0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e").is_ok());
         for uid in [

@@ -8,27 +8,7 @@ use crate::args::{finish, path, text};
 use crate::error::Error;
 
 /// The text of `--help`.
-pub const HELP: &str = "\
-Prints or writes the manifest of the metrics responder for this server's RKE2 or K3s configuration.
-
-Usage:
-  metrics-responder-manifest [OPTIONS]  print or write the manifest
-
-Options:
-  --rke2-config FILE  [default: /etc/rancher/rke2/config.yaml, or that of K3s if only K3s is configured]
-  --image REF         the image to run [default: the release's, from system-default-registry]
-  --output FILE       write the manifest to FILE, whole or not at all, instead of printing it
-  -h, --help          print this and exit
-  -V, --version       print the version and exit
-
-Environment:
-  RKE2_CONFIG_FILE, K3S_CONFIG_FILE  the configuration, if --rke2-config is not given
-
-Exit status:
-  0  printed, written or up to date
-  1  the manifest could not be written
-  2  wrong flags or configuration; a manifest written earlier stays as it is
-";
+pub const HELP: &str = include_str!("help.txt");
 
 #[derive(Debug)]
 pub(super) struct Args {
@@ -72,10 +52,7 @@ mod tests {
         ] {
             let words = line.split(' ').map(Into::into).collect();
             let args = Args::parse(Arguments::from_vec(words));
-            assert!(
-                matches!(args, Err(e) if e.kind == ErrorKind::Args),
-                "{line}"
-            );
+            assert!(matches!(args, Err(e) if e.kind == ErrorKind::Args), "{line}");
         }
     }
 }

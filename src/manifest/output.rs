@@ -15,10 +15,7 @@ use crate::error::Error;
 /// file already has this content. On an error, the old file stays as it is.
 pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let Some(name) = path.file_name() else {
-        return Err(Error::args(format!(
-            "--output expects a file, not {}",
-            path.display()
-        )));
+        return Err(Error::args(format!("--output expects a file, not {}", path.display())));
     };
     // Never replace anything that is not a regular file, even through a symlink. /dev/stdout is one,
     // and leads to a regular file if it is redirected.
@@ -34,14 +31,10 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let folder = folder.unwrap_or(Path::new("."));
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700);
-    builder
-        .create(folder)
-        .map_err(|e| Error::write(folder.display(), e))?;
+    builder.create(folder).map_err(|e| Error::write(folder.display(), e))?;
     let temporary = Temporary::create(folder, &name.to_string_lossy())
         .map_err(|e| Error::write(folder.display(), e))?;
-    temporary
-        .replace(path, content)
-        .map_err(|e| Error::write(path.display(), e))?;
+    temporary.replace(path, content).map_err(|e| Error::write(path.display(), e))?;
     // The rename survives a power failure only after the folder is synced. The file is complete in
     // either case.
     let _ = File::open(folder).and_then(|folder| folder.sync_all());

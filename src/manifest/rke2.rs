@@ -45,10 +45,9 @@ pub struct Rke2Config {
     registry: Option<String>,
 }
 
-/// Finds the configuration file. On a machine without one, the answer depends on `written`: a
-/// manifest that is written to a file gets the defaults (`None`), as on a server before RKE2 is
-/// installed. A manifest that is only printed is an error, because on a workstation the defaults
-/// would read as "on".
+/// Finds the configuration file. A server without one has the defaults (`None`). So has any machine
+/// if the manifest is written to a file, as before RKE2 is installed. On a workstation, a manifest
+/// that is only printed is an error, because the defaults would read as "on".
 pub(crate) fn find(
     named: Option<&Path>,
     env: &Env,
@@ -63,28 +62,26 @@ pub(crate) fn find(
             return must_exist(Path::new(&file), variable).map(Some);
         }
     }
-    let (mut configured, mut installed) = (Vec::new(), Vec::new());
+    let (mut configured, mut is_server) = (Vec::new(), written);
     for (place, _) in PLACES {
         let file = root.join(place);
         if exists(&file)? || exists(&drop_in_folder(&file))? {
             configured.push(file);
-        } else if file.parent().map_or(Ok(false), exists)? {
-            installed.push(file);
+        } else {
+            is_server |= file.parent().map_or(Ok(false), exists)?;
         }
     }
-    if configured.len() > 1 {
-        return Err(Error::args(
-            "both RKE2 and K3s are configured on this machine: name one configuration with --rke2-config",
-        ));
-    }
-    let found = configured.into_iter().chain(installed).next();
-    if found.is_none() && !written {
-        return Err(Error::args(
+    match configured.len() {
+        0 if is_server => Ok(None),
+        0 => Err(Error::args(
             "neither /etc/rancher/rke2 nor /etc/rancher/k3s is on this machine: name a configuration with \
              --rke2-config (/dev/null for the defaults)",
-        ));
+        )),
+        1 => Ok(configured.pop()),
+        _ => Err(Error::args(
+            "both RKE2 and K3s are configured on this machine: name one configuration with --rke2-config",
+        )),
     }
-    Ok(found)
 }
 
 fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
@@ -235,8 +232,7 @@ const REGISTRY: &str = "system-default-registry";
 
 /// Splits off the `+` that adds to a value instead of replacing it.
 fn name(key: &str) -> (&str, bool) {
-    key.strip_suffix('+')
-        .map_or((key, false), |name| (name, true))
+    key.strip_suffix('+').map_or((key, false), |name| (name, true))
 }
 
 /// Returns whether a key concerns the responder. A key that merely resembles ours does too: a
@@ -438,9 +434,9 @@ mod tests {
             (&["k3s/config.yaml.d/x.yaml"], &k3s),
             (&["rke2/rke2.yaml", "k3s/config.yaml"], &k3s),
             // An installation without one has the defaults.
-            (&["rke2/rke2.yaml"], &rke2),
-            (&["k3s/k3s.yaml"], &k3s),
-            (&["rke2/rke2.yaml", "k3s/k3s.yaml"], &rke2),
+            (&["rke2/rke2.yaml"], &None),
+            (&["k3s/k3s.yaml"], &None),
+            (&["rke2/rke2.yaml", "k3s/k3s.yaml"], &None),
         ] {
             for written in [false, true] {
                 assert_eq!(&found(files, written).unwrap(), expected, "{files:?}");

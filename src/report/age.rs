@@ -50,15 +50,8 @@ mod tests {
             (future, None, day, Some(25 * hour)),
             (future, None, Duration::ZERO, None),
         ] {
-            let age = Age {
-                cluster: cluster.map(time),
-                installation: installation.map(time),
-            };
-            assert_eq!(
-                age.begins_in(grace_period, now),
-                left,
-                "{age:?} {grace_period:?}"
-            );
+            let age = Age { cluster: cluster.map(time), installation: installation.map(time) };
+            assert_eq!(age.begins_in(grace_period, now), left, "{age:?} {grace_period:?}");
         }
     }
 }

@@ -74,11 +74,7 @@ impl Cni {
         let embedded = flannel && Self::may_be_flannel(primary);
         Self {
             meta: meta.map(|row| row.cni),
-            primary: if embedded {
-                Some("flannel")
-            } else {
-                primary.map(|row| row.cni)
-            },
+            primary: if embedded { Some("flannel") } else { primary.map(|row| row.cni) },
         }
     }
 
@@ -98,10 +94,7 @@ impl fmt::Display for Cni {
 }
 
 const fn row(cni: &'static str, namespace: &'static str, name: &'static str) -> Row {
-    Row {
-        cni,
-        daemonset: DaemonSetName { namespace, name },
-    }
+    Row { cni, daemonset: DaemonSetName { namespace, name } }
 }
 
 #[cfg(test)]
@@ -146,10 +139,7 @@ mod tests {
     fn no_daemonset_is_listed_twice() {
         let rows: Vec<_> = META.iter().chain(PRIMARY).collect();
         for (i, a) in rows.iter().enumerate() {
-            assert!(
-                rows[i + 1..].iter().all(|b| a.daemonset != b.daemonset),
-                "{a:?}"
-            );
+            assert!(rows[i + 1..].iter().all(|b| a.daemonset != b.daemonset), "{a:?}");
         }
     }
 
@@ -163,11 +153,7 @@ mod tests {
             "kube-proxy",
             "whereabouts",
         ] {
-            assert!(
-                META.iter()
-                    .chain(PRIMARY)
-                    .all(|row| row.daemonset.name != name)
-            );
+            assert!(META.iter().chain(PRIMARY).all(|row| row.daemonset.name != name));
         }
     }
 }

@@ -68,22 +68,13 @@ impl Explanation<'_> {
     fn answer(&self, page: &mut Page) {
         match &self.reporting {
             Reporting::Begins(left) => {
-                page.line(
-                    "Reporting",
-                    &format!("begins in {}", duration::rough(*left)),
-                );
+                page.line("Reporting", &format!("begins in {}", duration::rough(*left)));
                 page.line("Off", &self.turn_off);
             }
             Reporting::Off(why) => page.line("Reporting", &format!("off: {why}")),
             Reporting::On(by) => {
-                let is_certain = self
-                    .installation
-                    .is_none_or(|installation| installation.is_certain);
-                let limit = if is_certain {
-                    ""
-                } else {
-                    ", as far as it could be read"
-                };
+                let is_uncertain = self.installation.is_some_and(Installation::is_uncertain);
+                let limit = if is_uncertain { ", as far as it could be read" } else { "" };
                 page.line("Reporting", &format!("on{limit}"));
                 page.line("Why", by);
                 page.line("Off", &self.turn_off);
@@ -94,11 +85,7 @@ impl Explanation<'_> {
 
     fn destination(&self, page: &mut Page, config: &Config) {
         let target = &config.target;
-        let chosen = if target.chosen {
-            "as configured"
-        } else {
-            "the default"
-        };
+        let chosen = if target.chosen { "as configured" } else { "the default" };
         page.line("Where", &format!("{target} ({chosen})"));
         if let Some(via) = &target.proxy {
             let (host, port) = (via.proxy.host(), via.proxy.port());
@@ -111,10 +98,7 @@ impl Explanation<'_> {
         let grace_period = &config.grace_period;
         if !grace_period.value.is_zero() {
             let (age, by) = (duration::text(grace_period.value), &grace_period.origin);
-            page.line(
-                "First",
-                &format!("{age} after cluster and CronJob were created ({by})"),
-            );
+            page.line("First", &format!("{age} after cluster and CronJob were created ({by})"));
         }
     }
 
@@ -142,27 +126,18 @@ impl Explanation<'_> {
             None => "never".to_owned(),
         };
         let status = &installation.status;
-        let (run, success) = (
-            ago(status.last_schedule_time),
-            ago(status.last_successful_time),
-        );
+        let (run, success) = (ago(status.last_schedule_time), ago(status.last_successful_time));
         page.line("Last run", &format!("{run}; last success: {success}"));
         let own = concat!("v", env!("CARGO_PKG_VERSION"));
         let is_other = |tag: &&String| tag.trim_end_matches("-fips") != own;
         if let Some(tag) = installation.tag.as_ref().filter(is_other) {
-            page.line(
-                "Image",
-                &format!("{tag} is installed, and this program is {own}"),
-            );
+            page.line("Image", &format!("{tag} is installed, and this program is {own}"));
         }
         if let Some(Setting { value, origin }) = self.config.and_then(|c| c.target.ca_file.as_ref())
         {
-            page.line(
-                "Not read",
-                &format!("{value} ({origin}), which is a file of the pod"),
-            );
+            page.line("Not read", &format!("{value} ({origin}), which is a file of the pod"));
         }
-        for source in &installation.unread {
+        for (source, _) in &installation.unread {
             page.line("Not read", source);
         }
     }

@@ -59,7 +59,7 @@ impl Extend<Node> for Tally {
         for node in nodes {
             let os = self.by_os.entry(Os::of(&node.os_image)).or_default();
             os.nodes += 1;
-            if node.server_roles.any() {
+            if node.is_server {
                 os.servers += 1;
                 self.servers += 1;
             } else {
@@ -81,10 +81,8 @@ mod tests {
             serde_json::json!({"cells": [role, image]})
         };
         let rows: Vec<_> = nodes.iter().map(row).collect();
-        let columns = [
-            serde_json::json!({"name": "Roles"}),
-            serde_json::json!({"name": "OS-Image"}),
-        ];
+        let columns =
+            [serde_json::json!({"name": "Roles"}), serde_json::json!({"name": "OS-Image"})];
         let table =
             serde_json::json!({"kind": "Table", "columnDefinitions": columns, "rows": rows});
         nodes::read(table.to_string().as_bytes()).unwrap()
@@ -100,22 +98,10 @@ mod tests {
     fn the_most_frequent_os_wins_then_that_of_more_servers_then_the_first() {
         for (nodes, os) in [
             (&[][..], None),
-            (
-                &[(true, "Ubuntu"), (false, "Wolfi"), (false, "Wolfi")],
-                Some("wolfi"),
-            ),
-            (
-                &[(true, "Ubuntu"), (false, "Debian GNU/Linux")],
-                Some("ubuntu"),
-            ),
-            (
-                &[(false, "Ubuntu"), (false, "Debian GNU/Linux")],
-                Some("debian"),
-            ),
-            (
-                &[(true, "?"), (true, "Windows"), (false, "?")],
-                Some("other"),
-            ),
+            (&[(true, "Ubuntu"), (false, "Wolfi"), (false, "Wolfi")], Some("wolfi")),
+            (&[(true, "Ubuntu"), (false, "Debian GNU/Linux")], Some("ubuntu")),
+            (&[(false, "Ubuntu"), (false, "Debian GNU/Linux")], Some("debian")),
+            (&[(true, "?"), (true, "Windows"), (false, "?")], Some("other")),
         ] {
             assert_eq!(tally(nodes).os().map(Os::id), os, "{nodes:?}");
         }

@@ -25,54 +25,26 @@ pub struct Field {
 
 /// The description of every field, in the order of the report.
 pub const FIELDS: [Field; 8] = [
-    field(
-        "appVersion",
-        "GET /version",
-        "which releases are in use, and which can be retired",
-    ),
-    field(
-        "kubernetesVersion",
-        "GET /version",
-        "which Kubernetes versions still need fixes",
-    ),
+    field("appVersion", "GET /version", "which releases are in use, and which can be retired"),
+    field("kubernetesVersion", "GET /version", "which Kubernetes versions still need fixes"),
     field(
         "clusteruuid",
         "GET /api/v1/namespaces/kube-system",
         "counting a cluster once, not at every report",
     ),
-    field(
-        "nodeCount",
-        "GET /api/v1/nodes",
-        "which cluster sizes to test",
-    ),
-    field(
-        "serverNodeCount",
-        "GET /api/v1/nodes",
-        "how many clusters are highly available",
-    ),
-    field(
-        "agentNodeCount",
-        "GET /api/v1/nodes",
-        "how many workers depend on one control plane",
-    ),
+    field("nodeCount", "GET /api/v1/nodes", "which cluster sizes to test"),
+    field("serverNodeCount", "GET /api/v1/nodes", "how many clusters are highly available"),
+    field("agentNodeCount", "GET /api/v1/nodes", "how many workers depend on one control plane"),
     field(
         "cni-plugin",
         "GET .../daemonsets/NAME, one by one",
         "which network plugins to test a release with",
     ),
-    field(
-        "os",
-        "GET /api/v1/nodes",
-        "which operating systems to test a release on",
-    ),
+    field("os", "GET /api/v1/nodes", "which operating systems to test a release on"),
 ];
 
 const fn field(key: &'static str, read_from: &'static str, purpose: &'static str) -> Field {
-    Field {
-        key,
-        read_from,
-        purpose,
-    }
+    Field { key, read_from, purpose }
 }
 
 /// A report. Its only strings are a version, a UUID and words of this repository's tables.
@@ -141,10 +113,7 @@ impl<'a> From<&'a Facts> for Payload<'a> {
         } = facts;
         Self {
             app_version: version.full(),
-            extra_tag_info: Tags {
-                kubernetes_version: version.kubernetes(),
-                clusteruuid: *uid,
-            },
+            extra_tag_info: Tags { kubernetes_version: version.kubernetes(), clusteruuid: *uid },
             extra_field_info: Fields {
                 node_count: nodes.nodes(),
                 server_node_count: nodes.servers,

@@ -64,11 +64,8 @@ const K3S: Recorded = Recorded {
 };
 
 /// The measured pairs. One cluster is enough for the NodeList, whose size is the same in others.
-const MEASURED: [(Recorded, Form); 3] = [
-    (CANAL, Form::Table),
-    (CANAL, Form::NodeList),
-    (K3S, Form::Table),
-];
+const MEASURED: [(Recorded, Form); 3] =
+    [(CANAL, Form::Table), (CANAL, Form::NodeList), (K3S, Form::Table)];
 const NODES: [usize; 4] = [5, 500, 5_000, 50_000];
 /// The size of a Node object of a real cluster, most of it images, conditions and managedFields.
 const NODE_BYTES: usize = 12_500;
@@ -104,10 +101,7 @@ fn main() {
 
 /// Puts the text between the two marks of the document.
 fn write_block(text: &str) {
-    let (begin, end) = (
-        "<!-- bench: written by `just bench` -->\n",
-        "<!-- /bench -->",
-    );
+    let (begin, end) = ("<!-- bench: written by `just bench` -->\n", "<!-- /bench -->");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(".github/CONTRIBUTING.md");
     let old = fs::read_to_string(&file).unwrap();
     let (before, rest) = old.split_once(begin).expect(begin);
@@ -188,14 +182,7 @@ impl Scene {
             .endpoint(&url)
             .timeout("60s")
             .env("METRICS_RESPONDER_GRACE_PERIOD", "1s");
-        Self {
-            pod,
-            api,
-            endpoint,
-            relay,
-            client,
-            peak_kib,
-        }
+        Self { pod, api, endpoint, relay, client, peak_kib }
     }
 
     /// Measures the program.
@@ -239,10 +226,7 @@ impl Scene {
             cpu: cpu().saturating_sub(before),
             peak_kib,
             requests: requests.len() + 1,
-            reads_of_etcd: requests
-                .iter()
-                .filter(|request| reads_etcd(request))
-                .count(),
+            reads_of_etcd: requests.iter().filter(|request| reads_etcd(request)).count(),
             read: (self.api.sent() - sent) as u64,
         }
     }
@@ -352,8 +336,7 @@ fn cpu() -> Duration {
 fn high_water_kib(pid: u64) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
-        .unwrap_or(0)
+    line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0)
 }
 
 /// Returns the text for the document.
@@ -389,9 +372,7 @@ fn pairs(binary: &Path, recorded: Recorded, nodes: usize, form: Form) -> Vec<(Co
     // Limit the runs with half a gigabyte, which take seconds.
     let large = nodes * NODE_BYTES > 100_000_000 && form == Form::NodeList;
     let runs = if large { FEW_RUNS } else { RUNS };
-    (0..runs)
-        .map(|_| (scene.program(binary), scene.curl(&config)))
-        .collect()
+    (0..runs).map(|_| (scene.program(binary), scene.curl(&config))).collect()
 }
 
 fn sentence(recorded: Recorded, pairs: &[(Cost, Cost)]) -> String {
@@ -436,10 +417,8 @@ fn wire(binary: &Path) -> String {
 fn line(recorded: Recorded, nodes: usize, form: Form, pairs: &[(Cost, Cost)]) -> String {
     let of = |pick: &dyn Fn(&(Cost, Cost)) -> f64| median(pairs.iter().map(pick).collect());
     let own = pairs[0].0;
-    let ratios: Vec<_> = pairs
-        .iter()
-        .map(|(a, b)| a.wall.as_secs_f64() / b.wall.as_secs_f64())
-        .collect();
+    let ratios: Vec<_> =
+        pairs.iter().map(|(a, b)| a.wall.as_secs_f64() / b.wall.as_secs_f64()).collect();
     format!(
         "| {} | {} | {} | {:.0} ms | {:.0} ms | {:.2} | {:.0} ms | {:.0} ms | {:.1} MiB | {:.1} MiB | {} | {} | {} |\n",
         recorded.name,
@@ -466,27 +445,15 @@ fn check_budgets(binary: &Path) {
         failed += usize::from(found > most);
         println!("{what}: {found} of at most {most}: {verdict}");
     };
-    check(
-        "bytes of the binary",
-        fs::metadata(binary).unwrap().len(),
-        MAX_BINARY,
-    );
+    check("bytes of the binary", fs::metadata(binary).unwrap().len(), MAX_BINARY);
     for (recorded, form) in MEASURED {
         for nodes in NODES {
             let cost = Scene::new(recorded, nodes, form).program(binary);
             let scene = format!("{} with {nodes} nodes as {}", recorded.name, form.name());
-            check(
-                &format!("{scene}: KiB of memory"),
-                cost.peak_kib,
-                MAX_MEMORY_KIB,
-            );
+            check(&format!("{scene}: KiB of memory"), cost.peak_kib, MAX_MEMORY_KIB);
             if form == Form::Table && nodes >= 500 {
                 let bytes = cost.read / nodes as u64;
-                check(
-                    &format!("{scene}: bytes read a node"),
-                    bytes,
-                    MAX_BYTES_PER_NODE,
-                );
+                check(&format!("{scene}: bytes read a node"), bytes, MAX_BYTES_PER_NODE);
             }
             assert_eq!(
                 (cost.requests, cost.reads_of_etcd),
@@ -518,9 +485,7 @@ fn thousands(number: u64) -> String {
 fn machine() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let field = |name: &str| {
-        info.lines()
-            .find(|line| line.starts_with(name))
-            .and_then(|line| line.split_once(": "))
+        info.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(": "))
     };
     let model = field("model name").map_or("an unnamed processor", |(_, model)| model.trim());
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
@@ -528,13 +493,7 @@ fn machine() -> String {
 }
 
 fn curl_version() -> String {
-    let output = Command::new("curl")
-        .arg("--version")
-        .output()
-        .expect("curl");
+    let output = Command::new("curl").arg("--version").output().expect("curl");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.split_whitespace()
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" ")
+    text.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }

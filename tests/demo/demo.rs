@@ -66,9 +66,7 @@ pub fn demo(program: &Path, folder: &Path) -> Result<String, Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     let (store, received) = mpsc::channel();
-    receiver::receive(listener, move |report| {
-        store.send(report).map_err(io::Error::other)
-    });
+    receiver::receive(listener, move |report| store.send(report).map_err(io::Error::other));
     let mut reports = Vec::new();
     for recording in fs::read_dir(folder)? {
         let recording = recording?.path();
@@ -142,8 +140,5 @@ fn word<'a>(report: &'a Value, key: &str) -> &'a str {
 }
 
 fn size(nodes: u64) -> &'static str {
-    SIZES
-        .iter()
-        .find(|(most, _)| nodes <= *most)
-        .map_or("", |(_, name)| name)
+    SIZES.iter().find(|(most, _)| nodes <= *most).map_or("", |(_, name)| name)
 }

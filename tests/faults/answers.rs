@@ -80,10 +80,7 @@ fn timestamps() -> Vec<Row> {
         ("has an offset", "\"2024-11-22T20:17:08+01:00\""),
         ("has a fraction", "\"2024-11-22T20:17:08.5Z\""),
     ];
-    let right = [
-        ("is null", "null"),
-        ("is in the past", "\"2024-11-22T20:17:08Z\""),
-    ];
+    let right = [("is null", "null"), ("is in the past", "\"2024-11-22T20:17:08Z\"")];
     let row = |what, time| {
         let metadata = format!("{{\"uid\":\"{UID}\",\"creationTimestamp\":{time}}}");
         row(format!("creationTimestamp {what}"))
@@ -128,17 +125,11 @@ fn unusable_tables() -> Vec<Row> {
         ("a row has too few cells", CELLS, TOO_FEW),
         ("a row has no cells", CELLS, "{},{\"cells\":["),
         ("a cell is a number", "\"control-plane,etcd\"", "7"),
-        (
-            "the Table is the first of several pages",
-            METADATA,
-            CONTINUED,
-        ),
+        ("the Table is the first of several pages", METADATA, CONTINUED),
     ];
     let [table, _] = recorded();
     let edits = EDITS.map(|(name, from, to)| {
-        row(name)
-            .api_replies(ALL_NODES, edited(&table, from, to))
-            .gives(Sent)
+        row(name).api_replies(ALL_NODES, edited(&table, from, to)).gives(Sent)
     });
     let without_rows = row("the Table has no rows")
         .api_replies(ALL_NODES, r#"{"kind":"Table","columnDefinitions":[]}"#)
@@ -151,27 +142,17 @@ fn lists() -> Vec<Row> {
     const LABELS: &str = "\"labels\":{";
     const OS_IMAGE: &str = "\"osImage\":\"Ubuntu 22.04.5 LTS\"";
     const EDITS: [Edit; 7] = [
-        (
-            "the list is the first of several pages",
-            METADATA,
-            CONTINUED,
-        ),
+        ("the list is the first of several pages", METADATA, CONTINUED),
         ("an item is null", ITEMS, "\"items\":[null,"),
         ("an item is a number", ITEMS, "\"items\":[7,"),
-        (
-            "the items are duplicated",
-            ITEMS,
-            "\"items\":[],\"items\":[",
-        ),
+        ("the items are duplicated", ITEMS, "\"items\":[],\"items\":["),
         ("the kind is duplicated", "{", "{\"kind\":\"NodeList\","),
         ("labels are a list", LABELS, "\"labels\":[],\"x\":{"),
         ("an osImage is a number", OS_IMAGE, "\"osImage\":7"),
     ];
     let [_, list] = recorded();
     let edits = EDITS.map(|(name, from, to)| {
-        row(name)
-            .api_replies(NODES, edited(&list, from, to))
-            .gives(Cluster(UNEXPECTED))
+        row(name).api_replies(NODES, edited(&list, from, to)).gives(Cluster(UNEXPECTED))
     });
     let others = [
         row("the items are an object")
@@ -204,9 +185,7 @@ fn whole_answers() -> Vec<Row> {
         row("a Table comes instead of the typed list")
             .api_replies(NODES, edited(&table, "\"Roles\"", "\"acme-canary\""))
             .gives(Cluster("a Table, which was not requested")),
-        row("the typed list comes instead of a Table")
-            .api_replies(NODES, list)
-            .gives(Sent),
+        row("the typed list comes instead of a Table").api_replies(NODES, list).gives(Sent),
         row("the connection is closed after each answer")
             .api_answers("/", |request, connection| {
                 let (status, body) = api::respond(&cluster(CLUSTER), request);
@@ -257,8 +236,6 @@ fn cnis() -> Vec<Row> {
         row("the list of annotations is of another kind")
             .daemonsets([])
             .api_replies(SOME_NODES, r#"{"kind":"acme-canary","items":[]}"#)
-            .gives(SentWithoutCni(
-                "nodes?limit=5: not an answer from Kubernetes: unexpected JSON",
-            )),
+            .gives(SentWithoutCni("nodes?limit=5: not an answer from Kubernetes: unexpected JSON")),
     ]
 }

@@ -14,14 +14,7 @@ use crate::support::pki::{Authority, P521_CA};
 use crate::support::server::{ACCEPTED, answer, closed_port, stall};
 
 pub fn connecting() -> Vec<Row> {
-    let tables = [
-        time(),
-        tokens(),
-        cas(),
-        addresses(),
-        connections(),
-        closed_connections(),
-    ];
+    let tables = [time(), tokens(), cas(), addresses(), connections(), closed_connections()];
     tables.into_iter().flatten().collect()
 }
 
@@ -58,19 +51,12 @@ fn tokens() -> Vec<Row> {
         ("has a control character", b"acme-canary\x07", CHARACTERS),
         ("is not UTF-8", b"acme-canary\xff", "sa/token: not UTF-8"),
         ("has 20 kB", LONG, TOO_LONG),
-        (
-            "belongs to somebody else",
-            b"nobody",
-            "GET /version: status 401",
-        ),
+        ("belongs to somebody else", b"nobody", "GET /version: status 401"),
     ];
-    let missing = row("there is no token")
-        .without_file("sa/token")
-        .gives(Cluster("sa/token: No such file"));
+    let missing =
+        row("there is no token").without_file("sa/token").gives(Cluster("sa/token: No such file"));
     let tokens = tokens.map(|(what, content, reason)| {
-        row(format!("the token {what}"))
-            .file("sa/token", content)
-            .gives(Cluster(reason))
+        row(format!("the token {what}")).file("sa/token", content).gives(Cluster(reason))
     });
     tokens.into_iter().chain([missing]).collect()
 }
@@ -79,23 +65,13 @@ fn cas() -> Vec<Row> {
     const NONE: &str = "sa/ca.crt: contains no certificate";
     const BROKEN: &str = "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n";
     vec![
-        row("there is no CA")
-            .without_file("sa/ca.crt")
-            .gives(Cluster("sa/ca.crt: No such file")),
-        row("the CA is empty")
-            .file("sa/ca.crt", "")
-            .gives(Cluster(NONE)),
-        row("the CA is garbage")
-            .file("sa/ca.crt", "acme-canary")
-            .gives(Cluster(NONE)),
-        row("the CA is broken")
-            .file("sa/ca.crt", BROKEN)
-            .gives(Cluster("sa/ca.crt: not PEM")),
+        row("there is no CA").without_file("sa/ca.crt").gives(Cluster("sa/ca.crt: No such file")),
+        row("the CA is empty").file("sa/ca.crt", "").gives(Cluster(NONE)),
+        row("the CA is garbage").file("sa/ca.crt", "acme-canary").gives(Cluster(NONE)),
+        row("the CA is broken").file("sa/ca.crt", BROKEN).gives(Cluster("sa/ca.crt: not PEM")),
         row("the CA is another's")
             .file("sa/ca.crt", Authority::new().pem())
-            .gives(Cluster(
-                "GET /version: the certificate is signed by an unknown authority",
-            )),
+            .gives(Cluster("GET /version: the certificate is signed by an unknown authority")),
     ]
 }
 
@@ -130,22 +106,15 @@ fn connections() -> Vec<Row> {
             .short()
             .api_port(HOLE.port)
             .gives(Offline("GET /version: no answer within 2s")),
-        row("it stalls within TLS")
-            .short()
-            .api_tcp(|_| stall())
-            .gives(Offline(TIMED_OUT)),
+        row("it stalls within TLS").short().api_tcp(|_| stall()).gives(Offline(TIMED_OUT)),
         row("it speaks no TLS")
             .api_tcp(|c| c.write(answer(200, "{}").as_bytes()))
             .gives(Cluster("does not speak TLS")),
-        row("it speaks TLS 1.2 only")
-            .api_tls(Authority::tls12_server)
-            .gives(Sent),
+        row("it speaks TLS 1.2 only").api_tls(Authority::tls12_server).gives(Sent),
         row("its certificate is for another name")
             .api_tls(foreign)
             .gives(Cluster("for another name")),
-        row("its certificate has expired")
-            .api_tls(expired)
-            .gives(Cluster("has expired")),
+        row("its certificate has expired").api_tls(expired).gives(Cluster("has expired")),
         row("its certificate is signed with an algorithm that ring does not know")
             .file("sa/ca.crt", P521_CA)
             .api_tls(|_| Authority::p521_server())
@@ -198,9 +167,8 @@ fn without(path: &str, reason: &'static str, no_report: fn(&'static str) -> Outc
 }
 
 fn statuses(path: &'static str) -> Vec<Row> {
-    const STATUSES: [u16; 17] = [
-        201, 204, 301, 302, 307, 400, 401, 403, 404, 406, 408, 410, 429, 500, 502, 503, 504,
-    ];
+    const STATUSES: [u16; 17] =
+        [201, 204, 301, 302, 307, 400, 401, 403, 404, 406, 408, 410, 429, 500, 502, 503, 504];
     let row = |status| {
         let reason = &*format!("status {status}").leak();
         let outcome = match status {
@@ -209,9 +177,7 @@ fn statuses(path: &'static str) -> Vec<Row> {
             408 | 429 | 500.. => without(path, reason, Offline),
             _ => without(path, reason, Cluster),
         };
-        row(format!("{path} with {status}"))
-            .api_refuses(path, status)
-            .gives(outcome)
+        row(format!("{path} with {status}")).api_refuses(path, status).gives(outcome)
     };
     STATUSES.map(row).into()
 }
@@ -265,15 +231,17 @@ fn broken_answers(path: &'static str) -> Vec<Row> {
                 c.drip(answer.as_bytes(), PAUSE).map(|()| Handled::Closed)
             })
             .gives(without(path, TIMED_OUT, Offline)),
-        row("with a hang-up")
-            .api_writes(path, "")
-            .gives(without(path, "closed early", Offline)),
-        row("with half an answer")
-            .api_writes(path, HALF)
-            .gives(without(path, "closed early", Offline)),
-        row("with garbage for HTTP")
-            .api_writes(path, "acme-canary\r\n\r\n")
-            .gives(without(path, "not HTTP/1.1", Cluster)),
+        row("with a hang-up").api_writes(path, "").gives(without(path, "closed early", Offline)),
+        row("with half an answer").api_writes(path, HALF).gives(without(
+            path,
+            "closed early",
+            Offline,
+        )),
+        row("with garbage for HTTP").api_writes(path, "acme-canary\r\n\r\n").gives(without(
+            path,
+            "not HTTP/1.1",
+            Cluster,
+        )),
     ]
 }
 

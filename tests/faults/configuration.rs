@@ -29,11 +29,7 @@ fn keys() -> Vec<Row> {
     let wrong = [
         ("a tab", "\tspread: 1s\n", ""),
         ("a list", "- spread\n", "invalid type: sequence"),
-        (
-            "a word",
-            "enabled\n",
-            "invalid type: a text, expected a mapping",
-        ),
+        ("a word", "enabled\n", "invalid type: a text, expected a mapping"),
         ("a duplicate key", "spread: 1s\nspread: 2s\n", "duplicate"),
         (
             "two documents",
@@ -48,9 +44,7 @@ fn keys() -> Vec<Row> {
             .gives(Usage(format!("config.yaml: unknown field `{key}`").leak()))
     });
     let wrong = wrong.map(|(name, text, reason)| {
-        row(name)
-            .config(text)
-            .gives(Usage(format!("config.yaml: {reason}").leak()))
+        row(name).config(text).gives(Usage(format!("config.yaml: {reason}").leak()))
     });
     unknown.into_iter().chain(wrong).collect()
 }
@@ -98,16 +92,8 @@ fn values() -> Vec<Row> {
 fn files() -> Vec<Row> {
     let ca_files = [
         ("a CA file that is not there", "/nowhere", "No such file"),
-        (
-            "a CA file without a certificate",
-            "/dev/null",
-            "contains no certificate",
-        ),
-        (
-            "a CA file that never ends",
-            "/dev/zero",
-            "larger than 1048576 bytes",
-        ),
+        ("a CA file without a certificate", "/dev/null", "contains no certificate"),
+        ("a CA file that never ends", "/dev/zero", "larger than 1048576 bytes"),
     ];
     let files = [
         row("a file that is not UTF-8")
@@ -116,18 +102,14 @@ fn files() -> Vec<Row> {
         row("a file of a megabyte")
             .config("# acme\n".repeat(150_000))
             .gives(Usage("config.yaml: larger than 65536 bytes")),
-        row("a folder instead of a file")
-            .config_at("/")
-            .gives(Usage("reason=\"/: Is a directory")),
+        row("a folder instead of a file").config_at("/").gives(Usage("reason=\"/: Is a directory")),
         row("a file that is not there")
             .config_at("/nowhere/config.yaml")
             .gives(Usage("/nowhere/config.yaml: No such file")),
     ];
     let ca_files = ca_files.map(|(name, file, reason)| {
         let reason = format!("METRICS_RESPONDER_CA_FILE: {file}: {reason}");
-        row(name)
-            .env("METRICS_RESPONDER_CA_FILE", file)
-            .gives(Usage(reason.leak()))
+        row(name).env("METRICS_RESPONDER_CA_FILE", file).gives(Usage(reason.leak()))
     });
     files.into_iter().chain(ca_files).collect()
 }
@@ -153,9 +135,7 @@ fn variables() -> Vec<Row> {
         row("variables of other programs")
             .env("OTEL_METRICS_ENABLED", "false")
             .env("RKE2_SECURITY_RESPONDER_ENABLED", "false"),
-        row("variables that are empty")
-            .env("METRICS_RESPONDER_SPREAD", "")
-            .env("DO_NOT_TRACK", ""),
+        row("variables that are empty").env("METRICS_RESPONDER_SPREAD", "").env("DO_NOT_TRACK", ""),
         row("DO_NOT_TRACK=0").env("DO_NOT_TRACK", "0"),
     ];
     let right = right.map(|row| row.gives(Sent));
@@ -174,9 +154,7 @@ fn durations() -> Vec<Row> {
         let reason: &'static str = reason.leak();
         let durations = DURATIONS.into_iter().chain(others);
         durations.map(move |duration| {
-            row(format!("{variable}={duration}"))
-                .env(variable, duration)
-                .gives(Usage(reason))
+            row(format!("{variable}={duration}")).env(variable, duration).gives(Usage(reason))
         })
     };
     variables.into_iter().flat_map(rows).collect()
@@ -247,22 +225,16 @@ fn http() -> Vec<Row> {
 
 fn flags() -> Vec<Row> {
     vec![
-        row("an unknown option")
-            .args(["--dryrun"])
-            .gives(Typed("unexpected argument '--dryrun'")),
+        row("an unknown option").args(["--dryrun"]).gives(Typed("unexpected argument '--dryrun'")),
         row("an argument that is not an option")
             .args(["send"])
             .gives(Typed("unexpected argument 'send'")),
         row("an option without its value")
             .args(["--endpoint"])
-            .gives(Typed(
-                "'--endpoint' option doesn't have an associated value",
-            )),
+            .gives(Typed("'--endpoint' option doesn't have an associated value")),
         row("an option with an empty value")
             .args(["--endpoint="])
-            .gives(Typed(
-                "'--endpoint' option doesn't have an associated value",
-            )),
+            .gives(Typed("'--endpoint' option doesn't have an associated value")),
         row("an option given twice")
             .args(["--config=/nowhere"])
             .gives(Typed("unexpected argument '--config=...'")),
@@ -306,17 +278,13 @@ fn strict() -> Vec<Row> {
     let nobody = format!("https://127.0.0.1:{}", closed_port());
     let rows = [
         row("an accepted report").gives(Sent),
-        row("no cni-plugin")
-            .api_refuses(DAEMONSETS, 503)
-            .gives(SentWithoutCni("status 503")),
+        row("no cni-plugin").api_refuses(DAEMONSETS, 503).gives(SentWithoutCni("status 503")),
         row("an endpoint on which nobody listens")
             .endpoint_url(&nobody)
             .gives(NotSent("Connection refused")),
-        row("a proxy on which nobody listens")
-            .proxy_url(&nobody)
-            .gives(NotSent(
-                "through=HTTPS_PROXY reason=\"POST https://receiver.invalid/v1: Connection refused",
-            )),
+        row("a proxy on which nobody listens").proxy_url(&nobody).gives(NotSent(
+            "through=HTTPS_PROXY reason=\"POST https://receiver.invalid/v1: Connection refused",
+        )),
         row("an endpoint that answers 503")
             .endpoint_replies(answer(503, ""))
             .gives(Unclear("status 503")),

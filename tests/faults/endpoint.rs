@@ -43,23 +43,16 @@ fn connections() -> Vec<Row> {
             .short()
             .endpoint_url(format!("https://127.0.0.1:{}/", HOLE.port))
             .gives(NotSent(TIMED_OUT)),
-        row("it resets before TLS")
-            .endpoint_tcp(|_| Ok(()))
-            .gives(NotSent(HUNG_UP)),
+        row("it resets before TLS").endpoint_tcp(|_| Ok(())).gives(NotSent(HUNG_UP)),
         row("it hangs up within TLS")
             .endpoint_tcp(|c| c.raw().read_exact(&mut [0; 50]))
             .gives(NotSent(HUNG_UP)),
-        row("it stalls within TLS")
-            .short()
-            .endpoint_tcp(|_| stall())
-            .gives(NotSent(TIMED_OUT)),
+        row("it stalls within TLS").short().endpoint_tcp(|_| stall()).gives(NotSent(TIMED_OUT)),
         row("TLS comes byte by byte")
             .short()
             .endpoint_tcp(|c| c.drip(&[22, 3, 3, 0, 90, 2, 0, 0, 86], ms(700)))
             .gives(NotSent(TIMED_OUT)),
-        row("it hangs up within the request")
-            .endpoint(|c| c.skip(20))
-            .gives(Unclear(HUNG_UP)),
+        row("it hangs up within the request").endpoint(|c| c.skip(20)).gives(Unclear(HUNG_UP)),
         row("it hangs up after the request")
             .endpoint_answers(|_| Ok(()))
             .gives(Unclear("closed early")),
@@ -77,28 +70,20 @@ fn tls() -> Vec<Row> {
                 c.write(&TLS_1_1)
             })
             .gives(NotSent("no TLS version or cipher in common")),
-        row("it speaks TLS 1.2 only")
-            .endpoint_tls(Authority::tls12_server)
-            .gives(Sent),
+        row("it speaks TLS 1.2 only").endpoint_tls(Authority::tls12_server).gives(Sent),
         row("it ends TLS with an alert")
             .endpoint_tcp(|c| c.write(&[21, 3, 3, 0, 2, 2, 70]))
             .gives(NotSent("the peer ended TLS: ProtocolVersion")),
-        row("it wants a client certificate")
-            .endpoint_tls(Authority::mutual_server)
-            .gives(NotSent(
-                "the peer ended TLS: CertificateRequired | Connection reset | Broken pipe",
-            )),
+        row("it wants a client certificate").endpoint_tls(Authority::mutual_server).gives(NotSent(
+            "the peer ended TLS: CertificateRequired | Connection reset | Broken pipe",
+        )),
     ]
 }
 
 fn certificates() -> Vec<Row> {
     vec![
-        row("the certificate has expired")
-            .endpoint_tls(expired)
-            .gives(NotSent("has expired")),
-        row("the certificate is not valid yet")
-            .endpoint_tls(early)
-            .gives(NotSent("not valid yet")),
+        row("the certificate has expired").endpoint_tls(expired).gives(NotSent("has expired")),
+        row("the certificate is not valid yet").endpoint_tls(early).gives(NotSent("not valid yet")),
         row("the certificate is for another name")
             .endpoint_tls(foreign)
             .gives(NotSent("for another name")),
@@ -117,10 +102,7 @@ fn certificates() -> Vec<Row> {
 
 fn slow_answers() -> Vec<Row> {
     vec![
-        row("it never answers")
-            .short()
-            .endpoint_answers(|_| stall())
-            .gives(Unclear(TIMED_OUT)),
+        row("it never answers").short().endpoint_answers(|_| stall()).gives(Unclear(TIMED_OUT)),
         row("the headers come byte by byte")
             .short()
             .endpoint_answers(|c| c.drip(answer(200, ACCEPTED).as_bytes(), ms(300)))
@@ -208,19 +190,10 @@ fn replies() -> Vec<Row> {
         ("200 with HTML", "<html>acme-canary</html>"),
         ("200 with a list", "[[]]"),
         ("200 with another object", r#"{"acme-canary":[]}"#),
-        (
-            "200 with text for versions",
-            r#"{"versions":"acme-canary"}"#,
-        ),
+        ("200 with text for versions", r#"{"versions":"acme-canary"}"#),
         ("200 with null for versions", r#"{"versions":null}"#),
-        (
-            "200 with versions twice",
-            r#"{"versions":[],"Versions":[]}"#,
-        ),
-        (
-            "200 with more than a reply",
-            r#"{"versions":[]} acme-canary"#,
-        ),
+        ("200 with versions twice", r#"{"versions":[],"Versions":[]}"#),
+        ("200 with more than a reply", r#"{"versions":[]} acme-canary"#),
         ("200 with deep nesting", &nested),
     ];
     let head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 10\r\n\r\n";
@@ -235,10 +208,7 @@ fn replies() -> Vec<Row> {
 fn accepted_replies() -> Vec<Row> {
     let bodies = [
         ("a reply without versions", r#"{"versions":[]}"#.to_owned()),
-        (
-            "a reply of an older server",
-            r#"{"Versions":[{"Name":"x"}]}"#.to_owned(),
-        ),
+        ("a reply of an older server", r#"{"Versions":[{"Name":"x"}]}"#.to_owned()),
         ("a reply of 428 versions, 66 kB", reply(428)),
         ("a reply of 5,600 versions, 890 kB", reply(5600)),
         ("a reply of exactly 1 MiB", reply_of(MAX_REPLY)),
@@ -247,18 +217,11 @@ fn accepted_replies() -> Vec<Row> {
     let chunks = format!("Transfer-Encoding: chunked\r\n\r\n{length:x}\r\n{ACCEPTED}\r\n0\r\n\r\n");
     let texts = [
         ("a reply in chunks", chunks),
-        (
-            "a reply that ends with the connection",
-            format!("\r\n{ACCEPTED}"),
-        ),
+        ("a reply that ends with the connection", format!("\r\n{ACCEPTED}")),
     ];
     let bodies = bodies.map(|(name, body)| row(name).endpoint_replies(answer(200, &body)));
     let texts = texts.map(|(name, text)| row(name).endpoint_replies([OK, &text].concat()));
-    bodies
-        .into_iter()
-        .chain(texts)
-        .map(|row| row.gives(Sent))
-        .collect()
+    bodies.into_iter().chain(texts).map(|row| row.gives(Sent)).collect()
 }
 
 /// The size of the largest reply.
@@ -286,16 +249,13 @@ fn reply_of(bytes: usize) -> String {
 }
 
 fn statuses() -> Vec<Row> {
-    const STATUSES: [u16; 17] = [
-        201, 202, 204, 206, 400, 401, 403, 404, 405, 407, 413, 418, 429, 500, 502, 503, 504,
-    ];
+    const STATUSES: [u16; 17] =
+        [201, 202, 204, 206, 400, 401, 403, 404, 405, 407, 413, 418, 429, 500, 502, 503, 504];
     let row = |status| {
         let reason = &*format!("status {status}").leak();
         let headers = "Retry-After: 1\r\nContent-Length: 0";
         row(reason)
-            .endpoint_replies(format!(
-                "HTTP/1.1 {status} acme-canary\r\n{headers}\r\n\r\n"
-            ))
+            .endpoint_replies(format!("HTTP/1.1 {status} acme-canary\r\n{headers}\r\n\r\n"))
             .gives(Unclear(reason))
     };
     STATUSES.map(row).into()
@@ -326,24 +286,15 @@ const NOT_THE_REPLY: &str = "not the reply of an upgrade-responder";
 const OK: &str = "HTTP/1.1 200 OK\r\n";
 
 pub fn expired(authority: &Authority) -> Arc<ServerConfig> {
-    authority.server_with(Leaf {
-        until: (2021, 1, 1),
-        ..Leaf::default()
-    })
+    authority.server_with(Leaf { until: (2021, 1, 1), ..Leaf::default() })
 }
 
 pub fn early(authority: &Authority) -> Arc<ServerConfig> {
-    authority.server_with(Leaf {
-        from: (2099, 1, 1),
-        ..Leaf::default()
-    })
+    authority.server_with(Leaf { from: (2099, 1, 1), ..Leaf::default() })
 }
 
 pub fn foreign(authority: &Authority) -> Arc<ServerConfig> {
-    authority.server_with(Leaf {
-        names: vec!["acme-canary.example".into()],
-        ..Leaf::default()
-    })
+    authority.server_with(Leaf { names: vec!["acme-canary.example".into()], ..Leaf::default() })
 }
 
 /// A port that drops every packet.

@@ -7,12 +7,7 @@
 //! `ROW=text cargo test --test faults` runs only the rows with the text in their name or in the
 //! name of their test, and prints each of them with its outcome.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -9,13 +9,7 @@ use crate::support::pki::Authority;
 use crate::support::server::{Server, answer, closed_port, stall};
 
 pub fn rows() -> Vec<Row> {
-    let tables = [
-        connections(),
-        answers(),
-        tunnels(),
-        settings(),
-        exceptions(),
-    ];
+    let tables = [connections(), answers(), tunnels(), settings(), exceptions()];
     tables.into_iter().flatten().collect()
 }
 
@@ -33,9 +27,7 @@ fn dead() -> String {
 
 fn connections() -> Vec<Row> {
     vec![
-        row("nobody listens")
-            .proxy_url(dead())
-            .gives(through("Connection refused")),
+        row("nobody listens").proxy_url(dead()).gives(through("Connection refused")),
         row("its name has no address")
             .proxy_url("http://no-such-host.invalid:3128")
             .gives(through("the host name does not resolve")),
@@ -123,9 +115,7 @@ fn settings() -> Vec<Row> {
             .proxy_url("")
             .env("https_proxy", dead())
             .gives(NotSent("through=https_proxy reason=\"POST ")),
-        row("an endpoint on loopback is reached directly")
-            .env("HTTPS_PROXY", dead())
-            .gives(Sent),
+        row("an endpoint on loopback is reached directly").env("HTTPS_PROXY", dead()).gives(Sent),
     ]
 }
 
@@ -141,12 +131,9 @@ fn exceptions() -> Vec<Row> {
         ("another suffix", ".acme-canary.example,10.0.0.0/8"),
     ];
     let direct = direct.map(|(what, variable, list)| {
-        row(format!("{what} in NO_PROXY bypasses it"))
-            .proxy_url(dead())
-            .env(variable, list)
-            .gives(NotSent(
-                "again\" reason=\"POST https://receiver.invalid/v1: the host name does not",
-            ))
+        row(format!("{what} in NO_PROXY bypasses it")).proxy_url(dead()).env(variable, list).gives(
+            NotSent("again\" reason=\"POST https://receiver.invalid/v1: the host name does not"),
+        )
     });
     let proxied = proxied.map(|(what, list)| {
         row(format!("{what} in NO_PROXY does not bypass it"))

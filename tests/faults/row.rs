@@ -73,10 +73,7 @@ pub struct Draft {
 type Step = Box<dyn FnOnce(Scene) -> Scene + Send>;
 
 pub fn row(name: impl Into<String>) -> Draft {
-    Draft {
-        name: name.into(),
-        steps: Vec::new(),
-    }
+    Draft { name: name.into(), steps: Vec::new() }
 }
 
 impl Row {
@@ -98,12 +95,7 @@ impl Row {
 
 impl Draft {
     pub fn gives(self, outcome: Outcome) -> Row {
-        Row {
-            name: self.name,
-            outcome,
-            strict: false,
-            steps: self.steps,
-        }
+        Row { name: self.name, outcome, strict: false, steps: self.steps }
     }
 
     fn step(mut self, step: impl FnOnce(Scene) -> Scene + Send + 'static) -> Self {

@@ -92,19 +92,10 @@ fn check(row: Row) -> Result<(), String> {
         ("reason", has_reason(&run, outcome)),
         // The program prints the report before it sends any of it.
         ("standard output", run.stdout == printed.unwrap_or_default()),
-        (
-            "a connection to the endpoint",
-            report.is_some() || scene.endpoint.connections() == 0,
-        ),
+        ("a connection to the endpoint", report.is_some() || scene.endpoint.connections() == 0),
         ("how often it was posted", arrives.contains(&posted.len())),
-        (
-            "what was posted",
-            posted.iter().all(|text| Some(text) == report.as_ref()),
-        ),
-        (
-            "canary",
-            !format!("{}{posted:?}", run.text()).contains(canary),
-        ),
+        ("what was posted", posted.iter().all(|text| Some(text) == report.as_ref())),
+        ("canary", !format!("{}{posted:?}", run.text()).contains(canary)),
         ("an answer that was not requested", scene.is_used()),
         ("a redirect", scene.elsewhere.connections() == 0),
         // Reading and sending each have a time limit, and a busy machine is slow.

@@ -66,10 +66,7 @@ impl Scene {
     }
 
     pub fn change(self, change: impl FnOnce(Pod) -> Pod) -> Self {
-        Self {
-            pod: change(self.pod),
-            ..self
-        }
+        Self { pod: change(self.pod), ..self }
     }
 
     /// Replaces the endpoint.
@@ -81,10 +78,7 @@ impl Scene {
     /// Sets a proxy, and an endpoint that is not on this machine, since that would be reached
     /// directly.
     pub fn proxy(self, url: &str) -> Self {
-        self.change(|pod| {
-            pod.env("HTTPS_PROXY", url)
-                .endpoint("https://receiver.invalid/v1")
-        })
+        self.change(|pod| pod.env("HTTPS_PROXY", url).endpoint("https://receiver.invalid/v1"))
     }
 
     /// Answers the requests that have `part` in their path or query in another way.
@@ -100,9 +94,7 @@ impl Scene {
     /// Returns true if each of these answers was requested; otherwise a row would test nothing.
     pub fn is_used(&self) -> bool {
         let handlers = self.handlers.read().unwrap();
-        handlers
-            .iter()
-            .all(|handler| handler.used.load(Ordering::SeqCst))
+        handlers.iter().all(|handler| handler.used.load(Ordering::SeqCst))
     }
 }
 
@@ -112,9 +104,7 @@ fn handle(
     connection: &mut Connection,
 ) -> io::Result<Handled> {
     let handlers = handlers.read().unwrap();
-    let mut matching = handlers
-        .iter()
-        .filter(|handler| request.target.contains(handler.part));
+    let mut matching = handlers.iter().filter(|handler| request.target.contains(handler.part));
     match matching.next() {
         None => Ok(Handled::No),
         Some(handler) => {

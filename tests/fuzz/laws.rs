@@ -35,10 +35,7 @@ pub fn config(data: &[u8]) {
         assert!(text.starts_with("c.yaml: "), "{text}");
     }
     let opt_out = Env::of(&[("DO_NOT_TRACK", "1")]);
-    assert!(matches!(
-        Switch::find(&file(), &opt_out),
-        Ok(Switch::Off { .. })
-    ));
+    assert!(matches!(Switch::find(&file(), &opt_out), Ok(Switch::Off { .. })));
 }
 
 /// The line `enabled: false` is an opt-out, with any text after it.

@@ -4,12 +4,7 @@
 //! Usage: `receiver [ADDRESS:PORT]`. Prints each accepted report on a line of its own, in compact
 //! form.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 #[path = "../support/server.rs"]
 #[allow(dead_code, missing_docs, reason = "tests use the rest of it")]
@@ -42,9 +37,7 @@ pub(crate) fn receive(
     store: impl Fn(Value) -> std::io::Result<()> + Send + Sync + 'static,
 ) {
     let schema: Value = serde_json::from_str(SCHEMA).expect("schema");
-    Server::on(listener, None, move |connection| {
-        serve(&schema, connection, &store)
-    });
+    Server::on(listener, None, move |connection| serve(&schema, connection, &store));
 }
 
 fn serve(
@@ -85,9 +78,7 @@ fn answer(schema: &Value, request: &Request) -> Result<Option<Value>, (u16, Stri
 
 fn check(schema: &Value, report: &Value) -> Result<(), (u16, String)> {
     let empty = Map::new();
-    let report = report
-        .as_object()
-        .ok_or((400, "not an object".to_owned()))?;
+    let report = report.as_object().ok_or((400, "not an object".to_owned()))?;
     for (key, value) in report {
         match (&**key, value) {
             ("appVersion", Value::String(_)) => fits(key, &schema["appVersionSchema"], value)?,
@@ -97,16 +88,10 @@ fn check(schema: &Value, report: &Value) -> Result<(), (u16, String)> {
                 if let Some((tag, _)) = tags.iter().find(|(_, v)| !v.is_string()) {
                     return Err((400, format!("{tag}: cannot unmarshal into string")));
                 }
-                known(
-                    tags,
-                    schema["extraTagInfoSchema"].as_object().unwrap_or(&empty),
-                )?;
+                known(tags, schema["extraTagInfoSchema"].as_object().unwrap_or(&empty))?;
             }
             ("extraFieldInfo", Value::Object(fields)) => {
-                known(
-                    fields,
-                    schema["extraFieldInfoSchema"].as_object().unwrap_or(&empty),
-                )?;
+                known(fields, schema["extraFieldInfoSchema"].as_object().unwrap_or(&empty))?;
             }
             _ => return Err((400, format!("{key}: unknown, or of the wrong type"))),
         }
@@ -130,17 +115,11 @@ fn known(values: &Map<String, Value>, schema: &Map<String, Value>) -> Result<(),
 fn fits(key: &str, schema: &Value, value: &Value) -> Result<(), (u16, String)> {
     let longest = schema["maxLen"].as_u64().unwrap_or(200);
     let fits = match schema["dataType"].as_str() {
-        Some("string") => value
-            .as_str()
-            .is_some_and(|text| text.len() as u64 <= longest),
+        Some("string") => value.as_str().is_some_and(|text| text.len() as u64 <= longest),
         Some("float") => value.is_number(),
         Some("boolean") => value.is_boolean(),
         _ => false,
     };
-    fits.then_some(()).ok_or_else(|| {
-        (
-            422,
-            format!("{key}: would be dropped, does not fit the schema"),
-        )
-    })
+    fits.then_some(())
+        .ok_or_else(|| (422, format!("{key}: would be dropped, does not fit the schema")))
 }

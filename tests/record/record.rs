@@ -60,14 +60,8 @@ pub fn record(cluster: &Cluster, env: &Env, folder: &Path) -> Result<String, Box
     let version = api.version()?;
     let namespace = api.kube_system()?.metadata;
     let mut files = vec![
-        (
-            "version.json".to_owned(),
-            json!({"gitVersion": version.full()}),
-        ),
-        (
-            "api/v1/namespaces/kube-system.json".to_owned(),
-            kube_system(namespace.uid),
-        ),
+        ("version.json".to_owned(), json!({"gitVersion": version.full()})),
+        ("api/v1/namespaces/kube-system.json".to_owned(), kube_system(namespace.uid)),
         ("api/v1/nodes.json".to_owned(), list(&nodes, flannel)),
         ("api/v1/nodes.table.json".to_owned(), table(&nodes)),
     ];
@@ -90,10 +84,7 @@ pub fn record(cluster: &Cluster, env: &Env, folder: &Path) -> Result<String, Box
 fn refuse_to_overwrite(folder: &Path) -> Result<(), String> {
     match fs::read_dir(folder).map(|mut entries| entries.next().is_none()) {
         Ok(true) => Ok(()),
-        Ok(false) => Err(format!(
-            "{}: not empty, and nothing is overwritten",
-            folder.display()
-        )),
+        Ok(false) => Err(format!("{}: not empty, and nothing is overwritten", folder.display())),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         Err(e) => Err(format!("{}: {e}", folder.display())),
     }
@@ -115,13 +106,10 @@ fn kube_system(uid: Uuid) -> Value {
 
 fn list(nodes: &[Node], flannel: bool) -> Value {
     let item = |(i, node): (usize, &Node)| {
-        let label = |role| {
-            (
-                format!("node-role.kubernetes.io/{role}"),
-                Value::from("true"),
-            )
-        };
-        let labels: serde_json::Map<_, _> = node.server_roles.names().map(label).collect();
+        let mut labels = json!({});
+        if node.is_server {
+            labels["node-role.kubernetes.io/control-plane"] = "true".into();
+        }
         let mut metadata = json!({"name": name(i), "labels": labels});
         if flannel && i == 0 {
             metadata["annotations"] = json!({"flannel.alpha.coreos.com/backend-type": "recorded"});
@@ -134,12 +122,7 @@ fn list(nodes: &[Node], flannel: bool) -> Value {
 
 fn table(nodes: &[Node]) -> Value {
     let row = |(i, node): (usize, &Node)| {
-        let roles: Vec<_> = node.server_roles.names().collect();
-        let roles = if roles.is_empty() {
-            "<none>".to_owned()
-        } else {
-            roles.join(",")
-        };
+        let roles = if node.is_server { "control-plane" } else { "<none>" };
         json!({"cells": [name(i), roles, node.os_image], "object": null})
     };
     let rows: Vec<_> = nodes.iter().enumerate().map(row).collect();
@@ -161,14 +144,8 @@ fn summary(folder: &Path, files: &[(String, Value)], nodes: &[Node]) -> String {
     let mut images: Vec<_> = nodes.iter().map(|node| node.os_image.as_str()).collect();
     images.sort_unstable();
     images.dedup();
-    let written: String = files
-        .iter()
-        .flat_map(|(name, _)| ["  ", name, "\n"])
-        .collect();
-    let kept: String = images
-        .iter()
-        .flat_map(|image| ["  ", image, "\n"])
-        .collect();
+    let written: String = files.iter().flat_map(|(name, _)| ["  ", name, "\n"]).collect();
+    let kept: String = images.iter().flat_map(|image| ["  ", image, "\n"]).collect();
     format!(
         "Wrote into {}:\n{written}\
          Nodes are called node-1 to node-{}, and the cluster has another UUID.\n\

@@ -10,9 +10,7 @@ pub const ANSWER: &str = "metrics-responder: ";
 pub fn parse(line: &str) -> Result<Vec<(String, String)>, String> {
     if line.starts_with(ANSWER) {
         let control = line.find(char::is_control);
-        return control.map_or(Ok(Vec::new()), |at| {
-            Err(format!("control character at byte {at}"))
-        });
+        return control.map_or(Ok(Vec::new()), |at| Err(format!("control character at byte {at}")));
     }
     let mut pairs = Vec::new();
     let mut rest = line;

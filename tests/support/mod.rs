@@ -2,12 +2,7 @@
 //! program, started as in a pod.
 
 #![allow(dead_code, reason = "each test file uses its own part of this")]
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 #![allow(missing_docs, reason = "tests")]
 
 pub mod api;
@@ -80,19 +75,15 @@ pub fn files(folder: &Path) -> Vec<PathBuf> {
 /// Lists the recorded clusters.
 pub fn clusters() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/clusters");
-    let mut clusters: Vec<_> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let mut clusters: Vec<_> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     clusters.sort();
     clusters
 }
 
 /// Returns the folder of a recorded cluster.
 pub fn cluster(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("testdata/clusters")
-        .join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/clusters").join(name)
 }
 
 /// Returns the expected report of a recorded cluster, in the compact form that is posted.
@@ -123,10 +114,7 @@ pub fn timestamp(seconds: u64) -> String {
     }
     let (hour, minute) = (second / 3600, second / 60 % 60);
     let second = second % 60;
-    format!(
-        "{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z",
-        days + 1
-    )
+    format!("{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}Z", days + 1)
 }
 
 /// Removes the blanks from JSON; the strings of the payloads contain none.

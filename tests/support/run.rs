@@ -49,9 +49,7 @@ impl Run {
     /// Returns the value of a key on the last line of the log.
     pub fn logged(&self, key: &str) -> Option<String> {
         let line = logfmt::parse(self.lines().last()?).ok()?;
-        line.into_iter()
-            .find(|(k, _)| k == key)
-            .map(|(_, value)| value)
+        line.into_iter().find(|(k, _)| k == key).map(|(_, value)| value)
     }
 
     /// Returns the answer to the person who typed the command, if standard error has nothing else.
@@ -75,10 +73,8 @@ impl Pod {
         let bundle = [old.pem(), authority.pem()].concat();
         folder.write("sa/ca.crt", &bundle);
         folder.write("ca.pem", bundle);
-        let config = format!(
-            "timeout: {TIMEOUT}\ncaFile: {}\n",
-            folder.path().join("ca.pem").display()
-        );
+        let config =
+            format!("timeout: {TIMEOUT}\ncaFile: {}\n", folder.path().join("ca.pem").display());
         Self {
             folder,
             authority,

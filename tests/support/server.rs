@@ -27,10 +27,7 @@ pub struct Request {
 
 impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
-        let mut found = self
-            .headers
-            .iter()
-            .filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        let mut found = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
         let first = found.next().map(|(_, value)| value.as_str());
         assert!(found.next().is_none(), "{name} is duplicated");
         first
@@ -163,11 +160,7 @@ impl Connection {
             }
         };
         let stream = BufReader::new(stream);
-        Ok(Self {
-            stream,
-            raw,
-            server,
-        })
+        Ok(Self { stream, raw, server })
     }
 
     /// Reads and records the next request; returns `None` if the client has hung up.
@@ -318,11 +311,7 @@ impl BlackHole {
         let address = listener.local_addr().unwrap();
         let wait = Duration::from_millis(300);
         let queued = std::iter::from_fn(|| TcpStream::connect_timeout(&address, wait).ok());
-        Self {
-            port: address.port(),
-            _queued: queued.collect(),
-            _listener: listener,
-        }
+        Self { port: address.port(), _queued: queued.collect(), _listener: listener }
     }
 }
 

@@ -47,8 +47,7 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
 
     fn deserialize<D: Deserializer<'de>>(self, yaml: D) -> Result<Node, D::Error> {
         let left = self.0.get().checked_sub(1);
-        self.0
-            .set(left.ok_or_else(|| D::Error::custom("too large"))?);
+        self.0.set(left.ok_or_else(|| D::Error::custom("too large"))?);
         yaml.deserialize_any(self)
     }
 }
@@ -121,10 +120,7 @@ impl Keys {
     fn merge(&mut self, node: Node) -> Result<(), &'static str> {
         match node {
             Node::Keys(keys) => self.0.extend(keys.0),
-            Node::List(list) => list
-                .into_iter()
-                .rev()
-                .try_for_each(|node| self.merge(node))?,
+            Node::List(list) => list.into_iter().rev().try_for_each(|node| self.merge(node))?,
             _ => return Err("a mapping is expected"),
         }
         Ok(())
@@ -140,9 +136,7 @@ impl Keys {
         match self.get(key) {
             None => Ok(None),
             Some(Node::Text(text)) => Ok(Some(text.clone()).filter(|text| !text.is_empty())),
-            Some(_) => Err(format!(
-                "{key}: a string is expected; put numbers in quotes"
-            )),
+            Some(_) => Err(format!("{key}: a string is expected; put numbers in quotes")),
         }
     }
 
