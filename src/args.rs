@@ -63,7 +63,7 @@ impl Args {
         let so_far = match words.subcommand() {
             Ok(None) => Ok(()),
             Ok(Some(word)) => Err(unexpected(&word)),
-            Err(error) => Err(wrong(&error)),
+            Err(error) => Err(Error::args(error)),
         };
         Self::Report(Report::parse(words, so_far, env))
     }
@@ -76,7 +76,7 @@ impl Report {
             (false, false) => Ok(None),
             (false, true) => Ok(Some(Preview::Bytes)),
             (true, false) => Ok(Some(Preview::Prose)),
-            (true, true) => Err(exclusive("--dry-run and --explain")),
+            (true, true) => Err(Error::args("--dry-run and --explain cannot be combined")),
         };
         let config = path(&mut words, "--config");
         Self {
@@ -118,7 +118,7 @@ fn cluster(words: &mut Arguments, env: Option<&Env>) -> Result<Cluster, Error> {
         _ => kubeconfig,
     };
     match (recorded, kubeconfig) {
-        (Some(_), Some(_)) => Err(exclusive("--recorded and --kubeconfig")),
+        (Some(_), Some(_)) => Err(Error::args("--recorded and --kubeconfig cannot be combined")),
         (None, Some((origin, file))) => {
             Ok(Cluster::Kubeconfig(Kubeconfig { origin, file, context }))
         }
@@ -142,10 +142,6 @@ fn kubeconfig_of(env: &Env) -> Result<Option<(&'static str, PathBuf)>, Error> {
     }
 }
 
-fn exclusive(options: &str) -> Error {
-    Error::args(format!("{options} cannot be combined"))
-}
-
 /// Refuses any argument that is left over: a misspelt `--dry-run` must not send a report.
 pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
     match words.finish().first() {
@@ -156,7 +152,7 @@ pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
 
 /// Reads an option, whose value must not be empty.
 pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
-    let text: Option<String> = words.opt_value_from_str(name).map_err(|e| wrong(&e))?;
+    let text: Option<String> = words.opt_value_from_str(name).map_err(Error::args)?;
     match text {
         Some(text) if text.is_empty() => Err(Error::args(format!("{name} expects a value"))),
         text => Ok(text),
@@ -182,10 +178,6 @@ fn unexpected(word: &str) -> Error {
         name if is_plain => format!("unexpected argument '{name}{value}'"),
         _ => "unexpected argument (not shown: it may contain a password)".to_owned(),
     })
-}
-
-fn wrong(error: &pico_args::Error) -> Error {
-    Error::args(error)
 }
 
 #[cfg(test)]

@@ -47,28 +47,12 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    /// Makes a client for the API server, which is verified with the CA of its cluster and never
-    /// reached through a proxy. Only a kubeconfig can name a server without TLS.
-    pub(crate) fn cluster(
-        roots: RootCerts,
-        identity: Option<ClientCert>,
-        deadline: Deadline,
-        https_only: bool,
-    ) -> Self {
-        Self::new(roots, identity, None, deadline, https_only)
-    }
-
-    /// Makes a client for the endpoint. The configuration decides if its URL may be plain http.
-    pub(crate) fn endpoint(roots: RootCerts, proxy: Option<Proxy>, deadline: Deadline) -> Self {
-        Self::new(roots, None, proxy, deadline, false)
-    }
-
-    fn new(
+    /// Makes a client. The one for the API server has no proxy, and trusts the CA of its cluster.
+    pub(crate) fn new(
         roots: RootCerts,
         identity: Option<ClientCert>,
         proxy: Option<Proxy>,
         deadline: Deadline,
-        https_only: bool,
     ) -> Self {
         let tls = TlsConfig::builder()
             .root_certs(roots)
@@ -80,7 +64,6 @@ impl Client {
             .tls_config(tls)
             // Set the proxy even to none: by default ureq takes one from the environment.
             .proxy(proxy)
-            .https_only(https_only)
             // Return a redirect as an answer instead of following it.
             .max_redirects(0)
             .http_status_as_error(false)
@@ -103,32 +86,28 @@ impl Client {
     ///
     /// Retries once per client on a new connection if the reused one was closed, since a server may
     /// close a kept-alive connection at any moment (RFC 9110, section 9.2.2).
-    pub(crate) fn get<'h>(
+    pub(crate) fn get(
         &self,
         url: &str,
-        headers: impl IntoIterator<Item = (&'h str, &'h str)> + Clone,
+        accept: &str,
+        authorization: Option<&str>,
     ) -> Result<Response, Failure> {
-        let mut answer = self.get_once(url, headers.clone());
+        let send = || {
+            let mut request = self.agent.get(url).header("Accept", accept);
+            if let Some(authorization) = authorization {
+                request = request.header("Authorization", authorization);
+            }
+            let left = self.deadline.left();
+            let request = request.config().timeout_global(Some(left)).build();
+            request.call().map_err(|e| self.failure(e)).map(Response)
+        };
+        let mut answer = send();
         let is_closed = matches!(&answer, Err(e) if e.kind == Kind::Closed);
         if is_closed && self.is_reused.get() && self.can_repeat.take() {
-            answer = self.get_once(url, headers);
+            answer = send();
         }
         self.is_reused.set(answer.is_ok());
         answer
-    }
-
-    fn get_once<'h>(
-        &self,
-        url: &str,
-        headers: impl IntoIterator<Item = (&'h str, &'h str)>,
-    ) -> Result<Response, Failure> {
-        let mut request = self.agent.get(url);
-        for (name, value) in headers {
-            request = request.header(name, value);
-        }
-        let left = self.deadline.left();
-        let request = request.config().timeout_global(Some(left)).build();
-        request.call().map_err(|e| self.failure(e)).map(Response)
     }
 
     /// Sends a POST with a JSON body.
@@ -255,7 +234,7 @@ mod tests {
     fn a_timeout_names_the_configured_time() {
         let deadline = Deadline::after(Duration::from_secs(2));
         std::thread::sleep(Duration::from_millis(5));
-        let client = Client::endpoint(public_roots(), None, deadline);
+        let client = Client::new(public_roots(), None, None, deadline);
         let failure = client.failure(ureq::Error::Timeout(ureq::Timeout::Global));
         assert_eq!(failure.reason, "no answer within 2s");
     }

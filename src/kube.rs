@@ -103,10 +103,9 @@ enum Backend {
 impl Api {
     /// Opens a live API server. All requests share one deadline, `budget` from now.
     pub fn live(access: Access, budget: Duration, log: Log) -> Self {
-        let https_only = access.server.starts_with("https:");
         let deadline = Deadline::after(budget);
         let backend = Backend::Live {
-            client: Client::cluster(access.roots, access.identity, deadline, https_only),
+            client: Client::new(access.roots, access.identity, None, deadline),
             server: access.server,
             token: access.token,
         };
@@ -257,9 +256,8 @@ impl Api {
                 }
             }
             Backend::Live { client, server, token } => {
-                let authorization = token.as_ref().map(|Token(t)| ("Authorization", t.as_str()));
-                let headers = [("Accept", form)].into_iter().chain(authorization);
-                let response = client.get(&format!("{server}{path}"), headers);
+                let authorization = token.as_ref().map(|Token(header)| header.as_str());
+                let response = client.get(&format!("{server}{path}"), form, authorization);
                 let response = response.map_err(|failure| failure.at(path))?;
                 Ok((response.status(), Box::new(response.into_reader(limit))))
             }

@@ -21,7 +21,7 @@ use crate::config::settings::{Keys, Settings};
 use crate::config::switch::opt_out_command;
 use crate::error::Error;
 use crate::log::Log;
-use crate::run::print;
+use crate::run::{print, version};
 use args::Args;
 use rke2::Rke2Config;
 
@@ -52,17 +52,9 @@ pub fn run(words: Vec<OsString>) -> Result<(), Error> {
         return print(args::HELP).map(drop);
     }
     if words.contains(["-V", "--version"]) {
-        return print(&version()).map(drop);
+        return print(&version("metrics-responder-manifest", None)).map(drop);
     }
     write(&Args::parse(words)?)
-}
-
-fn version() -> String {
-    let version = concat!("metrics-responder-manifest ", env!("CARGO_PKG_VERSION"));
-    match option_env!("BUILD_COMMIT") {
-        Some(commit) => format!("{version} ({commit})\n"),
-        None => format!("{version}\n"),
-    }
 }
 
 fn write(args: &Args) -> Result<(), Error> {
@@ -79,14 +71,10 @@ fn write(args: &Args) -> Result<(), Error> {
         return print(&text).map(drop);
     };
     let what = if output::write(file, &text)? { "written" } else { "up to date" };
-    let state = state(config.is_enabled());
+    let state = if config.is_enabled() { "enabled" } else { "disabled" };
     // The manifest is in place even if this line cannot be printed.
     let _ = print(&format!("{}: {what}, reporting {state}\n", file.display()));
     Ok(())
-}
-
-fn state(enabled: bool) -> &'static str {
-    if enabled { "enabled" } else { "disabled" }
 }
 
 /// The built-in manifest for this configuration.

@@ -78,16 +78,18 @@ pub fn run(words: Vec<OsString>) -> Outcome {
                 _ => Outcome::RunFailed(error),
             }),
         },
-        Args::Version => print(&version()).unwrap_or_else(Outcome::CommandFailed),
+        Args::Version => print(&version("metrics-responder", Some(http::CRYPTOGRAPHY)))
+            .unwrap_or_else(Outcome::CommandFailed),
     }
 }
 
-/// Returns the version, the cryptographic library and, if the build knows it, the commit.
-fn version() -> String {
-    let version = concat!("metrics-responder ", env!("CARGO_PKG_VERSION"));
-    match option_env!("BUILD_COMMIT") {
-        Some(commit) => format!("{version} ({}, {commit})\n", http::CRYPTOGRAPHY),
-        None => format!("{version} ({})\n", http::CRYPTOGRAPHY),
+/// Returns the version of a program, with its cryptography and, if the build knows it, the commit.
+pub(crate) fn version(program: &str, cryptography: Option<&str>) -> String {
+    let details: Vec<_> = cryptography.into_iter().chain(option_env!("BUILD_COMMIT")).collect();
+    let version = env!("CARGO_PKG_VERSION");
+    match details.join(", ") {
+        details if details.is_empty() => format!("{program} {version}\n"),
+        details => format!("{program} {version} ({details})\n"),
     }
 }
 

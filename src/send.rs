@@ -73,7 +73,7 @@ fn connect_and_post(
     let mut refused = Failure::unknown_issuer();
     for roots in roots {
         let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
-        let client = Client::endpoint(roots.clone(), proxy, deadline);
+        let client = Client::new(roots.clone(), None, proxy, deadline);
         match client.post(&url, report) {
             Ok(response) => return Ok((client, response)),
             // Keep this reason: it comes from the roots that know the certificate's authority.

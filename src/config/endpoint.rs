@@ -53,14 +53,10 @@ pub(crate) fn is_address(authority: &Authority) -> bool {
     let rest = authority.as_str().strip_prefix(host);
     let has_port = |rest: &str| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
     let is_host = match host.strip_prefix('[') {
-        Some(rest) => rest.strip_suffix(']').is_some_and(is_ipv6),
+        Some(rest) => rest.strip_suffix(']').is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok()),
         None => !host.is_empty(),
     };
     is_host && rest.is_some_and(has_port)
-}
-
-fn is_ipv6(text: &str) -> bool {
-    text.parse::<Ipv6Addr>().is_ok()
 }
 
 /// Returns true for a port number. Allows only digits, since Rust would also accept a sign.

@@ -85,10 +85,8 @@ pub(crate) fn find(
 }
 
 fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
-    match fs::metadata(file) {
-        Ok(_) => Ok(file.to_owned()),
-        Err(e) => Err(Error::config(format!("{origin} {}", file.display()), e)),
-    }
+    let fault = |e| Error::config(format!("{origin} {}", file.display()), e);
+    fs::metadata(file).map(|_| file.to_owned()).map_err(fault)
 }
 
 /// Returns whether the path exists. A path without permission and a dangling link are errors: taken
@@ -98,7 +96,7 @@ fn exists(path: &Path) -> Result<bool, Error> {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
         _ => fs::metadata(path),
     };
-    found.map_or_else(|e| Err(Error::config(path.display(), e)), |_| Ok(true))
+    found.map(|_| true).map_err(|e| Error::config(path.display(), e))
 }
 
 impl Rke2Config {
