@@ -7,20 +7,22 @@ mod support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use metrics_responder::internals::{
-    DEFAULT_ENDPOINT, FIELDS, HELP, META, PRIMARY, opt_out_command, wait,
+    DEFAULT_ENDPOINT, FIELDS, HELP, MANIFEST, MANIFEST_HELP, META, PRIMARY, opt_out_command, wait,
 };
-use serde_json::Value;
-use support::api;
-use support::run::{Pod, bare};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use support::api::{self, Handled};
+use support::run::{Pod, bare, manifest_with};
 use support::server::Server;
-use support::{cluster, expected, files};
+use support::{Folder, cluster, expected, files};
 
 const CHANGELOG: &str = ".github/CHANGELOG.md";
 const CONTRIBUTING: &str = ".github/CONTRIBUTING.md";
 const INSTALL: &str = "deploy/docs/install.md";
+const PRIVACY: &str = "deploy/docs/privacy.md";
 const README: &str = "README.md";
 const RKE2: &str = "deploy/docs/rke2.md";
 const SECURITY: &str = "deploy/docs/security.md";
@@ -142,7 +144,130 @@ fn the_page_of_settings_contains_the_text_of_help() {
     assert_eq!(bare(&["--help"]).stdout, HELP);
 }
 
-/// Compares the log of a run with a spread, as the manifest sets one.
+#[test]
+fn the_installation_has_the_text_of_the_other_help() {
+    assert!(blocks(&read(INSTALL)).contains(&MANIFEST_HELP.to_owned()));
+    assert_eq!(manifest_with(&["--help"], &[]).stdout, MANIFEST_HELP);
+}
+
+/// The page of a cluster with the manifest, read from an admin's machine.
+#[test]
+fn the_page_of_the_readme_is_that_of_the_program() {
+    let object = |kind: &str| {
+        let documents = serde_yaml::Deserializer::from_str(MANIFEST);
+        let mut objects = documents.map(|document| Value::deserialize(document).unwrap());
+        objects.find(|object| object["kind"] == kind).unwrap()
+    };
+    let (cron_job, config_map) = (object("CronJob"), object("ConfigMap"));
+    let server = Server::start(None, move |connection| {
+        while let Some(request) = connection.request()? {
+            let (status, body) = match request.path() {
+                path if path.ends_with("/cronjobs/rke2-metrics-responder") => {
+                    (200, cron_job.to_string())
+                }
+                path if path.ends_with("/configmaps/rke2-metrics-responder") => {
+                    (200, config_map.to_string())
+                }
+                _ => api::read(&cluster("rke2-canal-ha"), &request),
+            };
+            connection.reply(status, &body)?;
+        }
+        Ok(())
+    });
+    let folder = Folder::new();
+    let file = kubeconfig(&folder, &format!("http://127.0.0.1:{}", server.port), "");
+    let page = bare(&["--explain", "--kubeconfig", &file]).stdout;
+    let page = page.replace(&file, "/home/me/.kube/config");
+    let shown = blocks(&read(README));
+    let shown = shown
+        .iter()
+        .find(|block| block.starts_with("Reporting  "))
+        .unwrap();
+    assert!(
+        shown.lines().count() > 5 && page.starts_with(shown.as_str()),
+        "{page}"
+    );
+}
+
+/// Writes a kubeconfig whose only user has this key.
+fn kubeconfig(folder: &Folder, server: &str, key: &str) -> String {
+    let text = format!(
+        "current-context: x\n\
+         contexts: [{{name: x, context: {{cluster: c, user: u}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: '{server}'}}}}]\n\
+         users: [{{name: u, user: {{{key}}}}}]\n"
+    );
+    folder.write("config", text).to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_keys_of_a_kubeconfig_that_are_refused_are_those_of_the_program() {
+    let text = prose(PRIVACY);
+    let (_, keys) = text
+        .split_once("These keys of a kubeconfig are refused")
+        .unwrap();
+    let keys = quoted(keys.split_once('.').unwrap().0, |_| true);
+    assert!(keys.len() > 10, "{keys:?}");
+    let folder = Folder::new();
+    for key in keys {
+        // As a key of the cluster too: a user with it ends before.
+        let server = format!("https://a.example', {key}: 'true");
+        let in_cluster = ["proxy-url", "tls-server-name", "insecure-skip-tls-verify"];
+        let file = if in_cluster.contains(&&*key) {
+            kubeconfig(&folder, &server, "")
+        } else {
+            kubeconfig(&folder, "https://a.example", &format!("{key}: 'true'"))
+        };
+        let run = bare(&["--dry-run", "--kubeconfig", &file]);
+        let refused = format!("{key}: not supported here; ");
+        assert!(run.stderr.contains(&refused), "{run:?}");
+        if key == "exec" {
+            let answer = run.stderr.replace(&file, "config");
+            assert!(blocks(&read(PRIVACY)).contains(&answer), "{answer}");
+        }
+    }
+}
+
+/// The line that a run logs 10 hours and 40 minutes after an installation.
+#[test]
+fn the_line_of_the_first_day_is_that_of_the_program() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let installed = support::timestamp(now.as_secs() - (10 * 60 + 40) * 60);
+    let cron_job = json!({"metadata": {"creationTimestamp": installed}}).to_string();
+    let pod = Pod::new();
+    let api = api::serve_with(
+        pod.authority.server(),
+        &cluster("rke2-canal-ha"),
+        move |request, connection| {
+            if !request.target.contains("/cronjobs/") {
+                return Ok(Handled::No);
+            }
+            connection.reply(200, &cron_job).map(|()| Handled::Yes)
+        },
+    );
+    let pod = pod.api(api.port).config("gracePeriod: 24h\n");
+    let run = pod.endpoint("https://no-such-host.invalid/").run();
+    let line = run.stderr;
+    let (_, file) = line.split_once(" by=\"").unwrap();
+    let (file, _) = file.split_once(": gracePeriod").unwrap();
+    let line = line.replace(file, "/etc/metrics-responder/config.yaml");
+    assert!(blocks(&read(INSTALL)).contains(&line), "{line}");
+}
+
+#[test]
+fn the_chart_of_the_documents_is_where_the_release_puts_it() {
+    let workflow = read(".github/workflows/release.yml");
+    let (_, chart) = workflow.split_once("\n      CHART: ").unwrap();
+    let rehearsal = "${{ github.event_name != 'push' && '-rehearsal' || '' }}";
+    let chart = chart.lines().next().unwrap().replace(rehearsal, "");
+    let command = format!("helm upgrade --install rke2-metrics-responder oci://{chart} ");
+    for document in [README, INSTALL] {
+        assert!(read(document).contains(&command), "{document}: {command}");
+    }
+    assert!(read(".github/SECURITY.md").contains(&format!("chart={chart}:")));
+}
+
+/// The log of an installation, which has a spread.
 #[test]
 fn the_log_lines_of_the_readme_are_those_of_the_program() {
     let pod = Pod::new();
@@ -232,7 +357,10 @@ fn every_release_of_the_changelog_has_its_date() {
 fn the_list_of_files_is_complete() {
     let listed = quoted(&read(CONTRIBUTING), |w| w.starts_with("src/") && w.contains(".rs"));
     let existing = files(&root("src")).into_iter();
-    let existing: BTreeSet<_> = existing.map(|file| format!("src/{}", file.display())).collect();
+    let existing: BTreeSet<_> = existing
+        .filter(|file| file.extension().is_some_and(|e| e == "rs"))
+        .map(|file| format!("src/{}", file.display()))
+        .collect();
     assert_eq!(listed, existing);
 }
 
@@ -345,10 +473,11 @@ fn the_readme_describes_the_fields_of_the_payload() {
     let listed: Vec<_> = rows.iter().map(|row| row.split('`').nth(1).unwrap()).collect();
     let fields: Vec<_> = FIELDS.iter().map(|field| field.key).collect();
     assert_eq!(listed, fields);
-    for row in rows {
-        let purpose = row.trim_end_matches(" |").rsplit("| ").next().unwrap();
-        assert!((10..=60).contains(&purpose.len()), "{row}");
+    for (row, field) in rows.iter().zip(FIELDS) {
+        assert!(row.ends_with(&format!("| {} |", field.purpose)), "{row}");
     }
+    let uuid = rows.iter().find(|row| row.contains("`clusteruuid`"));
+    assert!(uuid.unwrap().contains("*pseudonym*"));
 }
 
 /// Checks the version in the name of every image, file and tag of this project.
@@ -427,47 +556,47 @@ fn general(target: &str) -> String {
 fn every_proof_of_the_threat_model_exists() {
     let section = section(SECURITY, "## Who could attack it, and what stops them");
     let rows = section.split("\n\n").nth(1).unwrap().lines().skip(2);
-    let proofs = rows.flat_map(|row| quoted(row.rsplit('|').nth(1).unwrap(), |_| true));
     let sources = sources();
-    for proof in proofs {
-        let named = format!("\"{proof}\"");
-        let is_row = sources.contains(&named) || sources.contains(&format!("fn {proof}("));
-        // The rows for statuses are made by a loop, so their names are not in the source.
-        let status = proof.strip_prefix("status ").is_some_and(|s| sources.contains(s));
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join(&proof).exists();
-        assert!(is_row || status || script, "{proof}");
+    for row in rows {
+        let proofs = quoted(row.rsplit('|').nth(1).unwrap(), |_| true);
+        assert!(!proofs.is_empty(), "{row}");
+        for proof in proofs {
+            assert!(is_kept(&proof, &sources), "{proof}");
+        }
     }
 }
 
-/// Returns the source code of all tests.
-fn sources() -> String {
-    let folders = ["tests", "tests/faults"].map(|folder| fs::read_dir(root(folder)).unwrap());
-    let files = folders.into_iter().flatten().map(|entry| entry.unwrap().path());
-    let tests = files.filter(|file| file.extension().is_some_and(|e| e == "rs"));
-    tests.map(|file| fs::read_to_string(file).unwrap()).collect()
+/// Returns whether a test, a row of a table or a file keeps a promise. A name with blanks is a row,
+/// one with underscores a test, one with slashes a file.
+fn is_kept(keeper: &str, sources: &str) -> bool {
+    if keeper.contains('/') {
+        return root(keeper.split(' ').next().unwrap()).exists();
+    }
+    let row = format!("\"{keeper}\"");
+    sources.contains(&row) || sources.contains(&format!("fn {keeper}("))
 }
 
-/// A name with blanks is a row of a table, one with underscores a test, and one with slashes a
-/// file.
+/// The text of all tests, and of those in `src`.
+fn sources() -> String {
+    let texts = ["tests", "src"].into_iter().flat_map(|folder| {
+        let files = files(&root(folder)).into_iter();
+        let rust = files.filter(|file| file.extension().is_some_and(|e| e == "rs"));
+        rust.map(move |file| read(&format!("{folder}/{}", file.display())))
+    });
+    texts.collect()
+}
+
 #[test]
 fn every_test_and_file_that_keeps_the_decision_record_exists() {
     let section = section(RKE2, "## The decision record");
     let table = section.split("\n\n| the record says |").nth(1).unwrap();
-    let unit = read("src/config.rs");
-    let sources = sources() + &unit;
+    let sources = sources();
     let rows: Vec<_> = table.lines().filter(|l| l.starts_with("| ")).collect();
     assert!(rows.len() > 9, "{rows:?}");
     for row in rows {
         let keepers = row.rsplit('|').nth(1).unwrap();
-        for keeper in quoted(keepers, |w| w.contains('_') || w.contains(' ') || w.contains('/')) {
-            let file = keeper.split(' ').next().unwrap();
-            let exists = if keeper.contains('/') {
-                root(file).exists()
-            } else {
-                sources.contains(&format!("fn {keeper}("))
-                    || sources.contains(&format!("\"{keeper}\""))
-            };
-            assert!(exists, "{keeper}");
+        for keeper in quoted(keepers, |w| w.contains(['_', ' ', '/'])) {
+            assert!(is_kept(&keeper, &sources), "{keeper}");
         }
     }
 }
@@ -475,10 +604,17 @@ fn every_test_and_file_that_keeps_the_decision_record_exists() {
 #[test]
 fn the_opt_out_is_the_same_line_everywhere() {
     let line = opt_out_command("kube-system");
-    for document in
-        [README, "deploy/README.md", "deploy/docs/privacy.md", "deploy/docs/turn-off.md"]
-    {
-        assert!(blocks(&read(document)).contains(&format!("{line}\n")), "{document}");
+    for document in [
+        README,
+        "deploy/README.md",
+        "deploy/chart/README.md",
+        PRIVACY,
+        "deploy/docs/turn-off.md",
+    ] {
+        assert!(
+            blocks(&read(document)).contains(&format!("{line}\n")),
+            "{document}"
+        );
     }
     for file in ["deploy/upgrade-responder.yaml", "deploy/chart/values.yaml"] {
         assert!(read(file).lines().any(|l| l.trim_start_matches(['#', ' ']) == line), "{file}");
@@ -494,6 +630,8 @@ fn the_opt_out_is_the_same_line_everywhere() {
         for other in
             read(&document).lines().filter(|l| l.contains("METRICS_RESPONDER_ENABLED=false"))
         {
+            // `--explain` adds the kubeconfig that it was given.
+            let other = other.replace(" --kubeconfig /home/me/.kube/config", "");
             assert!(
                 other.contains(&line) || !other.contains("create configmap"),
                 "{document}: {other}"
@@ -519,8 +657,13 @@ fn no_document_redirects_into_a_live_manifest() {
 fn the_drop_ins_are_those_of_the_document() {
     for unit in ["rke2-server", "k3s"] {
         let file = format!("deploy/systemd/{unit}.conf");
-        let install = format!("{file} /etc/systemd/system/{unit}.service.d/metrics-responder.conf");
-        assert!(read(INSTALL).contains(&install), "{unit}");
-        assert!(read(&file).contains(&install["deploy/systemd/".len()..]), "{unit}");
+        let install =
+            format!("{unit}.conf /etc/systemd/system/{unit}.service.d/metrics-responder.conf");
+        assert!(
+            read(INSTALL).contains(&format!(" dist/{install}\n")),
+            "{unit}"
+        );
+        assert!(read(&file).contains(&install), "{unit}");
+        assert!(read("deploy/release/dist").contains(&format!("{file} ")));
     }
 }
