@@ -172,9 +172,7 @@ fn unexpected(word: &str) -> Error {
     };
     let is_plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
     Error::args(match name {
-        "manifest" => {
-            "the subcommand manifest is now the program metrics-responder-manifest".to_owned()
-        }
+        "manifest" => "use the program metrics-responder-manifest for the manifest".to_owned(),
         name if is_plain => format!("unexpected argument '{name}{value}'"),
         _ => "unexpected argument (not shown: it may contain a password)".to_owned(),
     })

@@ -16,7 +16,6 @@ pub(crate) mod settings;
 pub(crate) mod spelling;
 pub(crate) mod switch;
 
-use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -48,8 +47,14 @@ pub struct Config {
     pub spread: Duration,
     /// The age at which a cluster begins to report.
     pub(crate) grace_period: Setting<Duration>,
-    /// The endpoint, and how to reach it.
-    pub target: Target,
+    /// The endpoint of the report: an absolute URL, plain http only if that is allowed.
+    pub(crate) endpoint: Uri,
+    /// True if the endpoint was set, false if it is the default.
+    pub(crate) is_chosen: bool,
+    /// The proxy that the environment names.
+    pub(crate) proxy: Option<ViaProxy>,
+    /// The file with additional certificate authorities.
+    pub(crate) ca_file: Option<Setting<String>>,
 }
 
 impl Config {
@@ -62,7 +67,7 @@ impl Config {
     ) -> Result<Self, Error> {
         let place = file.place("");
         let settings = Settings::new(file.keys()?, &place, env, endpoint)?;
-        let chosen = settings.endpoint.is_some();
+        let is_chosen = settings.endpoint.is_some();
         let endpoint = match settings.endpoint {
             Some(setting) => setting.value,
             None => Uri::from_static(DEFAULT_ENDPOINT),
@@ -72,33 +77,20 @@ impl Config {
             timeout: settings.timeout,
             spread: settings.spread,
             grace_period: settings.grace_period,
-            target: Target {
-                proxy: proxy::for_endpoint(&endpoint, env)?,
-                endpoint,
-                chosen,
-                ca_file: settings.ca_file,
-                timeout: settings.timeout,
-            },
+            proxy: proxy::for_endpoint(&endpoint, env)?,
+            endpoint,
+            is_chosen,
+            ca_file: settings.ca_file,
         })
     }
-}
 
-/// The endpoint of a report, and how to reach it.
-#[derive(Debug)]
-pub struct Target {
-    /// An absolute URL; plain http only if that is allowed.
-    pub(crate) endpoint: Uri,
-    /// True if the endpoint was set, false if it is the default.
-    pub(crate) chosen: bool,
-    /// The proxy that the environment names.
-    pub(crate) proxy: Option<ViaProxy>,
-    /// The file with additional certificate authorities.
-    pub(crate) ca_file: Option<Setting<String>>,
-    /// The time limit for sending.
-    pub(crate) timeout: Duration,
-}
+    /// Returns the request of the report for messages, without the query, which may contain a key.
+    pub(crate) fn request(&self) -> String {
+        let scheme = self.endpoint.scheme_str().unwrap_or_default();
+        let authority = self.endpoint.authority().map_or("", |authority| authority.as_str());
+        format!("POST {scheme}://{authority}{}", self.endpoint.path())
+    }
 
-impl Target {
     /// Reads the trusted roots, as sets that are tried one after the other.
     ///
     /// The authorities of `caFile` come first, since a proxy that intercepts TLS uses them. The
@@ -115,15 +107,6 @@ impl Target {
     }
 }
 
-impl fmt::Display for Target {
-    /// Omits the query, which may contain a key.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = self.endpoint.scheme_str().unwrap_or_default();
-        let authority = self.endpoint.authority().map_or("", |authority| authority.as_str());
-        write!(f, "POST {scheme}://{authority}{}", self.endpoint.path())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +116,7 @@ mod tests {
         let env = Env::of(env);
         let switch = Switch::find(&file, &env).map_err(|e| e.to_string())?;
         let config = Config::load(file, switch, &env, endpoint).map_err(|e| e.to_string())?;
-        config.target.roots().map_err(|e| e.to_string())?;
+        config.roots().map_err(|e| e.to_string())?;
         Ok(config)
     }
 
@@ -149,9 +132,9 @@ mod tests {
             (file, &env, None, "https://env/"),
             (file, &env, Some("https://flag"), "https://flag/"),
         ] {
-            let target = load(yaml, env, flag).unwrap().target;
-            assert_eq!(target.endpoint, endpoint);
-            assert_eq!(target.chosen, endpoint != DEFAULT_ENDPOINT);
+            let config = load(yaml, env, flag).unwrap();
+            assert_eq!(config.endpoint, endpoint);
+            assert_eq!(config.is_chosen, endpoint != DEFAULT_ENDPOINT);
         }
     }
 
@@ -162,8 +145,8 @@ mod tests {
             assert_eq!(config.timeout, Duration::from_secs(10));
             assert_eq!(config.spread, Duration::ZERO);
             assert_eq!(config.grace_period.value, Duration::ZERO);
-            assert_eq!(config.target.endpoint, DEFAULT_ENDPOINT);
-            assert_eq!(config.target.roots().unwrap().len(), 1);
+            assert_eq!(config.endpoint, DEFAULT_ENDPOINT);
+            assert_eq!(config.roots().unwrap().len(), 1);
         }
     }
 
@@ -253,8 +236,8 @@ mod tests {
     }
 
     #[test]
-    fn a_target_is_shown_without_its_query() {
-        let target = load("endpoint: 'https://a:8443/v1?key=secret'", &[], None).unwrap().target;
-        assert_eq!(target.to_string(), "POST https://a:8443/v1");
+    fn an_endpoint_is_shown_without_its_query() {
+        let config = load("endpoint: 'https://a:8443/v1?key=secret'", &[], None).unwrap();
+        assert_eq!(config.request(), "POST https://a:8443/v1");
     }
 }

@@ -42,6 +42,10 @@ impl Error {
         Self { kind, text }
     }
 
+    pub(crate) fn access(subject: impl fmt::Display, reason: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Access, subject, reason)
+    }
+
     pub(crate) fn args(reason: impl fmt::Display) -> Self {
         let text = format!("{reason}; see --help");
         Self { kind: ErrorKind::Args, text }

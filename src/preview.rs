@@ -34,7 +34,7 @@ pub(crate) fn show(preview: Preview, args: Report, env: &Env) -> Result<Outcome,
     let file = File::read(args.config.as_deref());
     let switch = Switch::find(&file, env)?;
     let config = Config::load(file, switch, env, options.endpoint.as_deref())?;
-    config.target.roots()?;
+    config.roots()?;
     if let (Preview::Bytes, Switch::Off { by }) = (preview, &config.switch) {
         // Log this first: a disabled installation may have no ServiceAccount to read the cluster.
         let message = "reporting is disabled, a run sends nothing";

@@ -106,7 +106,7 @@ fn report(args: Report, env: &Env) -> Result<Outcome, Error> {
     let options = args.options?;
     let config = Config::load(file, switch?, env, options.endpoint.as_deref())?;
     refuse_stray_reports(&options.cluster, &config)?;
-    let roots = config.target.roots()?;
+    let roots = config.roots()?;
     let (facts, begins_in) = match read(&config, &options, env) {
         Err(error) if error.is_outside() => {
             return Ok(Outcome::NotAccepted {
@@ -132,8 +132,8 @@ fn report(args: Report, env: &Env) -> Result<Outcome, Error> {
             return Ok(Outcome::Disabled { by });
         }
     }
-    let through = config.target.proxy.as_ref().map(|via| via.variable);
-    Ok(match send::post(&config.target, &roots, payload.as_bytes(), options.log()) {
+    let through = config.proxy.as_ref().map(|via| via.variable);
+    Ok(match send::post(&config, &roots, payload.as_bytes(), options.log()) {
         Ok(()) => Outcome::Accepted {
             through,
             without_cni: facts.cni.err().map(|error| error.to_string()),
@@ -141,7 +141,7 @@ fn report(args: Report, env: &Env) -> Result<Outcome, Error> {
         },
         Err(reason) => Outcome::NotAccepted {
             through,
-            reason: format!("{}: {reason}", config.target),
+            reason: format!("{}: {reason}", config.request()),
             strict: options.strict,
         },
     })
@@ -150,14 +150,12 @@ fn report(args: Report, env: &Env) -> Result<Outcome, Error> {
 /// Sends reports from outside a cluster only to an explicitly configured endpoint, so that a trial
 /// run never reaches the maintainers' statistics.
 fn refuse_stray_reports(cluster: &Cluster, config: &Config) -> Result<(), Error> {
-    match cluster {
-        Cluster::Kubeconfig(_) | Cluster::Recorded(_) if !config.target.chosen => {
-            Err(Error::args(format!(
-                "--recorded and --kubeconfig do not send to {DEFAULT_ENDPOINT}: add --dry-run or --endpoint URL"
-            )))
-        }
-        _ => Ok(()),
+    if config.is_chosen || matches!(cluster, Cluster::Own(_)) {
+        return Ok(());
     }
+    Err(Error::args(format!(
+        "--recorded and --kubeconfig do not send to {DEFAULT_ENDPOINT}: add --dry-run or --endpoint URL"
+    )))
 }
 
 /// Reads the facts of the cluster, and computes the time until its first report, if it is too

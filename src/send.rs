@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use ureq::tls::RootCerts;
 
-use crate::config::Target;
+use crate::config::Config;
 use crate::http::{Client, Deadline, Failure, Kind, Response};
 use crate::json::{self, Counted, JsonError};
 use crate::log::Log;
@@ -19,21 +19,21 @@ const MAX_REPLY: u64 = 1 << 20;
 /// Posts the report; the error says why it was not accepted. There is no second attempt, since the
 /// endpoint would count the report twice; the next run is the retry.
 pub(crate) fn post(
-    target: &Target,
+    config: &Config,
     roots: &[RootCerts],
     report: &[u8],
     log: Log,
 ) -> Result<(), Cow<'static, str>> {
     let started = Instant::now();
     let (mut status, mut bytes) = (None, 0);
-    let verdict = match connect_and_post(target, roots, report) {
+    let verdict = match connect_and_post(config, roots, report) {
         Ok((client, response)) => {
             status = Some(response.status());
             verdict_on(&client, response, &mut bytes)
         }
         Err(failure) => Err(failure.reason),
     };
-    log.request("POST", target.endpoint.path(), status, bytes, started);
+    log.request("POST", config.endpoint.path(), status, bytes, started);
     verdict
 }
 
@@ -64,15 +64,15 @@ fn verdict_on(
 /// Tries each set of roots on a connection of its own, since ureq cannot combine the public roots
 /// with other ones.
 fn connect_and_post(
-    target: &Target,
+    config: &Config,
     roots: &[RootCerts],
     report: &[u8],
 ) -> Result<(Client, Response), Failure> {
-    let url = target.endpoint.to_string();
-    let deadline = Deadline::after(target.timeout);
+    let url = config.endpoint.to_string();
+    let deadline = Deadline::after(config.timeout);
     let mut refused = Failure::unknown_issuer();
     for roots in roots {
-        let proxy = target.proxy.as_ref().map(|via| via.proxy.clone());
+        let proxy = config.proxy.as_ref().map(|via| via.proxy.clone());
         let client = Client::new(roots.clone(), None, proxy, deadline);
         match client.post(&url, report) {
             Ok(response) => return Ok((client, response)),

@@ -179,14 +179,8 @@ fn the_page_of_the_readme_is_that_of_the_program() {
     let page = bare(&["--explain", "--kubeconfig", &file]).stdout;
     let page = page.replace(&file, "/home/me/.kube/config");
     let shown = blocks(&read(README));
-    let shown = shown
-        .iter()
-        .find(|block| block.starts_with("Reporting  "))
-        .unwrap();
-    assert!(
-        shown.lines().count() > 5 && page.starts_with(shown.as_str()),
-        "{page}"
-    );
+    let shown = shown.iter().find(|block| block.starts_with("Reporting  ")).unwrap();
+    assert!(shown.lines().count() > 5 && page.starts_with(shown.as_str()), "{page}");
 }
 
 /// Writes a kubeconfig whose only user has this key.
@@ -203,9 +197,7 @@ fn kubeconfig(folder: &Folder, server: &str, key: &str) -> String {
 #[test]
 fn the_keys_of_a_kubeconfig_that_are_refused_are_those_of_the_program() {
     let text = prose(PRIVACY);
-    let (_, keys) = text
-        .split_once("These keys of a kubeconfig are refused")
-        .unwrap();
+    let (_, keys) = text.split_once("These keys of a kubeconfig are refused").unwrap();
     let keys = quoted(keys.split_once('.').unwrap().0, |_| true);
     assert!(keys.len() > 10, "{keys:?}");
     let folder = Folder::new();
@@ -604,17 +596,10 @@ fn every_test_and_file_that_keeps_the_decision_record_exists() {
 #[test]
 fn the_opt_out_is_the_same_line_everywhere() {
     let line = opt_out_command("kube-system");
-    for document in [
-        README,
-        "deploy/README.md",
-        "deploy/chart/README.md",
-        PRIVACY,
-        "deploy/docs/turn-off.md",
-    ] {
-        assert!(
-            blocks(&read(document)).contains(&format!("{line}\n")),
-            "{document}"
-        );
+    for document in
+        [README, "deploy/README.md", "deploy/chart/README.md", PRIVACY, "deploy/docs/turn-off.md"]
+    {
+        assert!(blocks(&read(document)).contains(&format!("{line}\n")), "{document}");
     }
     for file in ["deploy/upgrade-responder.yaml", "deploy/chart/values.yaml"] {
         assert!(read(file).lines().any(|l| l.trim_start_matches(['#', ' ']) == line), "{file}");
@@ -659,10 +644,7 @@ fn the_drop_ins_are_those_of_the_document() {
         let file = format!("deploy/systemd/{unit}.conf");
         let install =
             format!("{unit}.conf /etc/systemd/system/{unit}.service.d/metrics-responder.conf");
-        assert!(
-            read(INSTALL).contains(&format!(" dist/{install}\n")),
-            "{unit}"
-        );
+        assert!(read(INSTALL).contains(&format!(" dist/{install}\n")), "{unit}");
         assert!(read(&file).contains(&install), "{unit}");
         assert!(read("deploy/release/dist").contains(&format!("{file} ")));
     }

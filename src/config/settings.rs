@@ -156,17 +156,15 @@ fn refuse_misspelt_variables(env: &Env) -> Result<(), Error> {
     let known = KEYS.map(variable);
     let is_known = |name: &String| known.contains(name) || is_opt_out(name);
     let mut names = env.names().into_iter();
-    match names.find(|name| resembles_variable(name) && !is_known(name)) {
-        None => Ok(()),
-        Some(name) => {
-            let reason = format!(
-                "not a variable of this program; METRICS_RESPONDER_ENABLED=false turns reporting off, \
-                 the others are {} and DO_NOT_TRACK",
-                known[1..].join(", ")
-            );
-            Err(Error::config(name, reason))
-        }
-    }
+    let Some(name) = names.find(|name| resembles_variable(name) && !is_known(name)) else {
+        return Ok(());
+    };
+    let reason = format!(
+        "not a variable of this program; METRICS_RESPONDER_ENABLED=false turns reporting off, \
+         the others are {} and DO_NOT_TRACK",
+        known[1..].join(", ")
+    );
+    Err(Error::config(name, reason))
 }
 
 const PREFIX: &str = "METRICS_RESPONDER_";

@@ -3,6 +3,8 @@
 //! The opt-outs are read before anything else can fail: with one of them set, a mistake in another
 //! setting or in the rest of the file still gives "disabled".
 
+use std::ffi::OsString;
+
 use serde::{Deserialize, Deserializer};
 
 use super::env::Env;
@@ -75,10 +77,8 @@ pub(crate) fn off_by_env(env: &Env) -> Option<String> {
 /// Any value except `0` and `false` counts as an opt-out; the convention (<https://www.donottrack.sh>)
 /// is `1`, but people use other values.
 fn do_not_track(env: &Env) -> bool {
-    let value = env.raw("DO_NOT_TRACK");
-    value.is_some_and(|value| {
-        !value.eq_ignore_ascii_case("0") && !value.eq_ignore_ascii_case("false")
-    })
+    let is_no = |value: &OsString| ["0", "false"].iter().any(|no| value.eq_ignore_ascii_case(no));
+    env.raw("DO_NOT_TRACK").is_some_and(|value| !is_no(&value))
 }
 
 fn in_env(env: &Env) -> Result<Option<bool>, Error> {

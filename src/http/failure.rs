@@ -71,16 +71,12 @@ impl Failure {
     /// Makes the error of a GET to the API server. A peer without a trusted certificate is not the
     /// API server of this cluster. A peer whose signature this build cannot verify may be.
     pub(crate) fn at(self, path: &str) -> Error {
-        let request = format!("GET {path}");
-        match self.kind {
-            Kind::Algorithm | Kind::Closed | Kind::NoAnswer => {
-                Error::new(ErrorKind::Unreachable, request, self.reason)
-            }
-            Kind::Certificate | Kind::UnknownIssuer => {
-                Error::new(ErrorKind::Answer, request, self.reason)
-            }
-            Kind::Invalid => not_kubernetes(path, &self.reason),
-        }
+        let kind = match self.kind {
+            Kind::Algorithm | Kind::Closed | Kind::NoAnswer => ErrorKind::Unreachable,
+            Kind::Certificate | Kind::UnknownIssuer => ErrorKind::Answer,
+            Kind::Invalid => return not_kubernetes(path, &self.reason),
+        };
+        Error::new(kind, format!("GET {path}"), self.reason)
     }
 }
 

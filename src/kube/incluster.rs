@@ -4,10 +4,11 @@ use std::fs;
 use std::net::Ipv6Addr;
 use std::path::Path;
 
+use super::installation::NAMESPACE;
 use super::{Access, Token};
 use crate::config::endpoint::is_address;
 use crate::config::env::Env;
-use crate::error::{Error, ErrorKind};
+use crate::error::Error;
 use crate::http;
 
 /// The folder in which the kubelet mounts the ServiceAccount.
@@ -32,31 +33,21 @@ pub(crate) fn access(env: &Env, service_account: &Path) -> Result<Access, Error>
 /// that of the manifest.
 pub(crate) fn namespace(service_account: &Path) -> String {
     let text = fs::read_to_string(service_account.join("namespace")).unwrap_or_default();
-    let is_label = |text: &str| {
-        let letters = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
-        !text.is_empty() && text.len() <= 63 && text.bytes().all(letters)
-    };
-    if is_label(&text) { text } else { "kube-system".to_owned() }
+    let is_of_label = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    let is_label = (1..=63).contains(&text.len()) && text.bytes().all(is_of_label);
+    if is_label { text } else { NAMESPACE.to_owned() }
 }
 
 fn server(env: &Env) -> Result<String, Error> {
-    let Some(host) = env.get(HOST)? else {
-        return Err(Error::new(
-            ErrorKind::Access,
-            "no cluster",
-            "not in a pod (KUBERNETES_SERVICE_HOST is not set), and neither --kubeconfig nor --recorded is given",
-        ));
-    };
+    let outside = "not in a pod (KUBERNETES_SERVICE_HOST is not set), and neither --kubeconfig nor --recorded is given";
+    let host = env.get(HOST)?.ok_or_else(|| Error::access("no cluster", outside))?;
     let port = env.get(PORT)?.unwrap_or_else(|| "443".to_owned());
-    let port: u16 = port.parse().map_err(|_| Error::new(ErrorKind::Access, PORT, "not a port"))?;
-    let server = if host.parse::<Ipv6Addr>().is_ok() {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    };
+    let port: u16 = port.parse().map_err(|_| Error::access(PORT, "not a port"))?;
+    let is_ipv6 = host.parse::<Ipv6Addr>().is_ok();
+    let server = if is_ipv6 { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
     match server.parse() {
         Ok(authority) if is_address(&authority) => Ok(format!("https://{server}")),
-        _ => Err(Error::new(ErrorKind::Access, HOST, "not an address")),
+        _ => Err(Error::access(HOST, "not an address")),
     }
 }
 
@@ -65,7 +56,7 @@ fn read(file: &Path) -> Result<Vec<u8>, Error> {
 }
 
 fn fault(file: &Path, reason: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::Access, file.display(), reason)
+    Error::access(file.display(), reason)
 }
 
 #[cfg(test)]

@@ -41,15 +41,11 @@ impl TryFrom<String> for GitVersion {
         let numbers = core.strip_prefix('v').unwrap_or_default().split('.');
         let numeric = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
         let plain = |b: u8| b.is_ascii_alphanumeric() || b".-+$:%".contains(&b);
-        if text.len() <= 64
-            && numbers.clone().count() == 3
+        let is_version = numbers.clone().count() == 3
             && numbers.into_iter().all(numeric)
-            && text.bytes().all(plain)
-        {
-            Ok(Self(text))
-        } else {
-            Err("not a version")
-        }
+            && text.len() <= 64
+            && text.bytes().all(plain);
+        is_version.then_some(Self(text)).ok_or("not a version")
     }
 }
 

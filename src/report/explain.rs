@@ -6,7 +6,6 @@ use serde_json::Value;
 
 use super::facts::Facts;
 use super::payload::FIELDS;
-use crate::config::settings::Setting;
 use crate::config::{Config, duration};
 use crate::error::Error;
 use crate::http::USER_AGENT;
@@ -84,10 +83,9 @@ impl Explanation<'_> {
     }
 
     fn destination(&self, page: &mut Page, config: &Config) {
-        let target = &config.target;
-        let chosen = if target.chosen { "as configured" } else { "the default" };
-        page.line("Where", &format!("{target} ({chosen})"));
-        if let Some(via) = &target.proxy {
+        let chosen = if config.is_chosen { "as configured" } else { "the default" };
+        page.line("Where", &format!("{} ({chosen})", config.request()));
+        if let Some(via) = &config.proxy {
             let (host, port) = (via.proxy.host(), via.proxy.port());
             page.line("Proxy", &format!("{host}:{port} ({})", via.variable));
         }
@@ -103,21 +101,18 @@ impl Explanation<'_> {
     }
 
     fn when(&self, config: &Config) -> String {
-        if config.spread.is_zero() {
-            return "at each run, as soon as the cluster has been read (no spread is set)"
-                .to_owned();
-        }
         let spread = duration::text(config.spread);
-        match &self.report {
-            Ok((facts, _)) => {
-                let wait = spread::wait(&facts.kube_system.uid, config.spread);
-                let wait = duration::text(wait);
-                format!(
-                    "at each run, {wait} after the cluster was read: its UUID modulo the spread of {spread}"
-                )
+        let wait = match &self.report {
+            _ if config.spread.is_zero() => {
+                "as soon as the cluster was read (no spread is set)".into()
             }
-            Err(_) => format!("at each run, less than {spread} after the cluster was read"),
-        }
+            Ok((facts, _)) => {
+                let wait = duration::text(spread::wait(&facts.kube_system.uid, config.spread));
+                format!("{wait} after the cluster was read: its UUID modulo the spread of {spread}")
+            }
+            Err(_) => format!("less than {spread} after the cluster was read"),
+        };
+        format!("at each run, {wait}")
     }
 
     fn runs(&self, page: &mut Page, installation: &Installation) {
@@ -133,9 +128,9 @@ impl Explanation<'_> {
         if let Some(tag) = installation.tag.as_ref().filter(is_other) {
             page.line("Image", &format!("{tag} is installed, and this program is {own}"));
         }
-        if let Some(Setting { value, origin }) = self.config.and_then(|c| c.target.ca_file.as_ref())
-        {
-            page.line("Not read", &format!("{value} ({origin}), which is a file of the pod"));
+        if let Some(file) = self.config.and_then(|config| config.ca_file.as_ref()) {
+            let (path, by) = (&file.value, &file.origin);
+            page.line("Not read", &format!("{path} ({by}), which is a file of the pod"));
         }
         for (source, _) in &installation.unread {
             page.line("Not read", source);
@@ -145,9 +140,7 @@ impl Explanation<'_> {
 
 fn fields(page: &mut Page, facts: &Facts, report: &Value) {
     let row = |key, value: &str, rest: &str| format!("{key:<19}{value:<38}{rest}");
-    page.line("", "");
-    page.text("A report:");
-    page.line("", "");
+    page.0 += "\nA report:\n\n";
     page.text(&row("FIELD", "VALUE", "READ FROM"));
     for field in FIELDS {
         let parts = [report, &report["extraTagInfo"], &report["extraFieldInfo"]];
@@ -162,10 +155,9 @@ fn fields(page: &mut Page, facts: &Facts, report: &Value) {
             page.text(&row("", &format!("not known: {error}"), ""));
         }
     }
-    page.line("", "");
-    page.text("Like any request it also carries the address it comes from, and the header");
+    page.0 += "\nLike any request it also carries the address it comes from, and the header\n";
     page.text(&format!("User-Agent: {USER_AGENT}"));
-    page.line("", "");
+    page.0 += "\n";
 }
 
 #[derive(Default)]

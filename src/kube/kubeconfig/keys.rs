@@ -46,8 +46,8 @@ impl<'de> DeserializeSeed<'de> for Reader<'_> {
     type Value = Node;
 
     fn deserialize<D: Deserializer<'de>>(self, yaml: D) -> Result<Node, D::Error> {
-        let left = self.0.get().checked_sub(1);
-        self.0.set(left.ok_or_else(|| D::Error::custom("too large"))?);
+        let left = self.0.get().checked_sub(1).ok_or_else(|| D::Error::custom("too large"))?;
+        self.0.set(left);
         yaml.deserialize_any(self)
     }
 }
