@@ -135,7 +135,7 @@ fn kubeconfig_of(env: &Env) -> Result<Option<(&'static str, PathBuf)>, Error> {
     match (files.next(), files.next()) {
         (Some(file), None) if env.raw(incluster::HOST).is_none() => Ok(Some(("KUBECONFIG", file))),
         (Some(_), Some(_)) if env.raw(incluster::HOST).is_none() => Err(Error::args(
-            "KUBECONFIG names several files: name one with --kubeconfig, or make one with \
+            "KUBECONFIG lists several files: choose one with --kubeconfig, or merge them with \
              kubectl config view --raw --minify --flatten",
         )),
         _ => Ok(None),
@@ -150,7 +150,7 @@ pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
     }
 }
 
-/// Reads an option, whose value must not be empty.
+/// Reads an option. An empty value is an error.
 pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<String>, Error> {
     let text: Option<String> = words.opt_value_from_str(name).map_err(Error::args)?;
     match text {
@@ -164,7 +164,8 @@ pub(crate) fn path(words: &mut Arguments, name: &'static str) -> Result<Option<P
     text(words, name).map(|path| path.map(PathBuf::from))
 }
 
-/// Quotes an argument only if it is a plain word, since a URL may contain a password or a key.
+/// Returns the error for an unexpected argument. Quotes only a plain word, because anything else may
+/// be a URL with a password or a key.
 fn unexpected(word: &str) -> Error {
     let (name, value) = match word.split_once('=') {
         Some((name, _)) => (name, "=..."),

@@ -63,7 +63,7 @@ fn write(args: &Args) -> Result<(), Error> {
     let config = found.map_or_else(|| Ok(Rke2Config::default()), |file| Rke2Config::read(&file))?;
     let (config, mistake) = config.validate()?;
     if let Some(mistake) = mistake {
-        // A mistake is no reason to leave a manifest in place that reports.
+        // Write the manifest despite the mistake: an older one may be on.
         Log::answer(&format!("reporting is disabled, so a mistake is ignored: {mistake}"));
     }
     let text = render(&config, args.image.as_deref())?;
@@ -124,7 +124,7 @@ fn header(enabled: bool) -> String {
 }
 
 /// Returns the seconds that a Job needs with this configuration. While reporting is off no Job
-/// starts, so that a wait that is too long is not an error.
+/// starts, so a wait that is too long is not an error.
 fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<u64>, Error> {
     let text = child(object, &["data"]).and_then(|data| data.get_mut("config.yaml"));
     let text = text.ok_or_else(|| broken("the ConfigMap is not as expected"))?;

@@ -74,7 +74,7 @@ fn explain_process(api: &Api, cluster: &Cluster, config: &Config) -> Result<Outc
     let age = cluster::age(api, &namespace, &facts, config)?;
     let now = Timestamp::now();
     let settings = match cluster {
-        Cluster::Recorded(_) => "of this process, since a recording has none",
+        Cluster::Recorded(_) => "nobody's: a recording has none, so these are of this process",
         _ => "of this pod",
     };
     let explanation = Explanation {

@@ -192,8 +192,8 @@ fn pause(wait: Duration, namespace: &str) {
 }
 
 /// Reads the file again after the wait. An opt-out or a mistake in it stops the run; other changes
-/// have no effect. The environment is not read again, since that of a running process stays as it
-/// is.
+/// have no effect. The environment is not read again: nobody can change that of a running
+/// process.
 fn turned_off_meanwhile(
     file: Option<&Path>,
     options: &Options,

@@ -1,4 +1,4 @@
-//! YAML of a file that may hold anything: a token, a binary, brackets without end.
+//! Reads YAML from files that may hold anything: secrets, binary data, endless brackets.
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error as _};
@@ -40,8 +40,8 @@ fn within_bounds(text: &[u8]) -> Result<&[u8], Error> {
     Ok(text)
 }
 
-/// Counts the open brackets where YAML expects a value, and skips comments and quoted texts. A
-/// bracket that it misses costs time; one too many would refuse a valid file.
+/// Counts the open brackets where YAML expects a value, and skips comments and quoted texts. Does
+/// not count a bracket in doubt: too low a count costs time, too high a count refuses a valid file.
 fn is_deep(text: &[u8]) -> bool {
     let (mut depth, mut expects_value, mut last) = (0_usize, true, b'\n');
     let mut bytes = text.iter().copied();

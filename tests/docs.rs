@@ -109,8 +109,8 @@ fn the_readme_answers_the_questions_of_a_reluctant_admin() {
     let readme = prose(README).split_whitespace().collect::<Vec<_>>().join(" ");
     for promise in [
         "Nothing in the cluster depends on the reports, and whoever turns them off loses nothing.",
-        "RKE2 bundles another sender from 1.37 on, `rke2-security-responder`. This opt-out does not stop that one: \
-         `disable: [rke2-security-responder]` in RKE2's config.yaml does, with a restart of each server.",
+        "From 1.37 on, RKE2 also bundles `rke2-security-responder`, which this opt-out does not stop. For that one, \
+         set `disable: [rke2-security-responder]` in RKE2's config.yaml and restart each server.",
         &format!("A firewall has to let through DNS, and TCP port 443 to `{host}`."),
         &format!("The default endpoint, `{host}`, is for the maintainers of RKE2 to run."),
         "[private report](https://github.com/rancher/rke2-metrics-responder/security/advisories/new)",

@@ -69,7 +69,7 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
         &off,
         "Now        nothing was sent\n",
         concat!("\nUser-Agent: rke2-metrics-responder/", env!("CARGO_PKG_VERSION"), "\n"),
-        "carries the address it comes from",
+        "carries the sender's address",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }
@@ -86,7 +86,7 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
 
 #[test]
 fn the_page_says_where_the_settings_come_from() {
-    let recorded = "\nSettings   of this process, since a recording has none\n";
+    let recorded = "\nSettings   nobody's: a recording has none, so these are of this process\n";
     assert!(explain(&cluster("kind"), &[]).contains(recorded));
     let (pod, ..) = scene("kind");
     let inside = pod.args(["--explain"]).run();
@@ -274,7 +274,7 @@ fn the_unchanged_manifest_reports() {
     for expected in [
         "Why        configmap/rke2-metrics-responder: enabled\n",
         "Where      POST https://metrics-responder.rke2.io/v1/checkupgrade (",
-        "First      24h after cluster and CronJob were created (configmap/rke2-metrics-responder: gracePeriod)\n",
+        "First      24h after the cluster and the CronJob were created (configmap/rke2-metrics-responder: gracePeriod)\n",
         "Settings   of the CronJob and its ConfigMaps in kube-system\n",
         "Last run   never; last success: never\n",
         "Not read   secret/rke2-metrics-responder-override: this command reads no Secret\n",
@@ -454,7 +454,7 @@ fn the_commands_name_the_same_cluster() {
 }
 
 #[test]
-fn a_preview_that_fails_names_the_option_the_server_and_the_credential() {
+fn a_failed_preview_names_the_kubeconfig_and_the_server_and_explains_a_401() {
     let folder = Folder::new();
     for (server, status, reason) in [
         (format!("http://127.0.0.1:{}", closed_port()), 1, "GET /"),
@@ -475,7 +475,7 @@ fn a_preview_that_fails_names_the_option_the_server_and_the_credential() {
             assert!(status == 2 || answer.contains(&server), "{answer}");
         }
     }
-    // A path is shown as it was typed.
+    // A path is shown unquoted, and its control characters as `?`.
     let run = bare_with(&["--dry-run", "--kubeconfig", "/a=b \"c\"\n"], &[]);
     let expected = "--kubeconfig /a=b \"c\"?: No such file or directory (os error 2)";
     assert_eq!(run.answer(), Some(expected), "{run:?}");

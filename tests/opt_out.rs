@@ -339,7 +339,8 @@ fn a_young_cluster_sends_nothing_and_says_in_how_long_it_will() {
     let (pod, ..) = born(&from_now(-10 * 3600 - 1800), None);
     let run = pod.args(["--explain"]).run();
     assert!(run.stdout.starts_with("Reporting  begins in 13h30m\n"), "{run:?}");
-    let first = "24h after cluster and CronJob were created (METRICS_RESPONDER_GRACE_PERIOD)";
+    let first =
+        "24h after the cluster and the CronJob were created (METRICS_RESPONDER_GRACE_PERIOD)";
     assert!(run.stdout.contains(first), "{run:?}");
 }
 
@@ -390,7 +391,7 @@ fn the_cron_job_is_read_in_the_namespace_of_the_pod() {
     assert!(asked);
 }
 
-/// What cannot be printed is not sent: the log has to show whatever leaves.
+/// A report that cannot be printed is not sent, because the log has to show whatever leaves.
 #[test]
 fn a_report_that_cannot_be_printed_is_not_sent() {
     if !Path::new("/dev/full").exists() {

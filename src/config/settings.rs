@@ -20,7 +20,7 @@ const MAX_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A year.
 const MAX_GRACE_PERIOD: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// A run that hangs should end long before somebody asks why.
+/// A run that hangs should end by itself before anybody has to look into it.
 pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The keys of the file, as they are written there. Each has a variable: see [`variable`].
@@ -65,7 +65,7 @@ impl<T> Setting<T> {
     }
 }
 
-/// The settings, each of its type. Nothing but the environment is read for them.
+/// The settings, parsed. Making them reads environment variables, but opens no file.
 #[derive(Debug)]
 pub(crate) struct Settings {
     pub(super) endpoint: Option<Setting<Uri>>,
@@ -76,8 +76,8 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// Lays the environment over the file, and a flag over both. In errors, `place` precedes a key of
-    /// the file, for instance `config.yaml: `.
+    /// Merges the settings: a flag overrides the environment, which overrides the file. Errors put
+    /// `place` before a key of the file, for instance `config.yaml: `.
     pub(crate) fn new(
         keys: Keys,
         place: &str,
@@ -151,7 +151,7 @@ const KEYS: [&str; 7] =
     ["enabled", "endpoint", "allowHttp", "caFile", "spread", "gracePeriod", "timeout"];
 
 /// A misspelt variable is as wrong as a misspelt key: `METRICS_RESPONDER_ENABLE=false` must not
-/// read as "on".
+/// mean "on".
 fn refuse_misspelt_variables(env: &Env) -> Result<(), Error> {
     let known = KEYS.map(variable);
     let is_known = |name: &String| known.contains(name) || is_opt_out(name);
@@ -181,7 +181,7 @@ fn variable(key: &str) -> String {
     variable
 }
 
-/// Removed around a word.
+/// The quotation marks that are removed from both ends of a word.
 pub(super) const QUOTES: [char; 2] = ['"', '\''];
 
 /// The words for on and off that people write, quoted or not.

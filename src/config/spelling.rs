@@ -1,4 +1,4 @@
-//! Names that are nearly those of this program. A misspelt opt-out must not read as "on", so such a
+//! Names that are nearly those of this program. A misspelt opt-out must not mean "on", so such a
 //! name is an error.
 
 /// Returns true for a name that is probably a misspelt setting of this program. Case and
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn the_names_of_others_do_not() {
+    fn names_of_other_programs_do_not_resemble_ours() {
         for name in [
             "OTEL_METRICS_ENABLED",
             "METRICS_PORT",

@@ -1,4 +1,4 @@
-//! Decides whether reporting is on, and names the setting that says so.
+//! Decides whether reporting is on, and names the setting that decided it.
 //!
 //! The opt-outs are read before anything else can fail: with one of them set, a mistake in another
 //! setting or in the rest of the file still gives "disabled".
@@ -23,7 +23,7 @@ pub enum Switch {
     },
     /// Enabled.
     On {
-        /// The setting, or that there is none.
+        /// The setting that enables reporting, or a note that it is on by default.
         by: String,
     },
 }
@@ -110,7 +110,7 @@ fn in_file(file: &File) -> Result<Option<bool>, Error> {
 }
 
 /// Reads a key without a value as an empty word, which is an error later: if a template lost the
-/// value, that must not read as "on".
+/// value, that must not mean "on".
 fn word<'de, D: Deserializer<'de>>(yaml: D) -> Result<Option<String>, D::Error> {
     Option::deserialize(yaml).map(|word| Some(word.unwrap_or_default()))
 }
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_variable_goes_before_the_file_and_an_objection_before_both() {
+    fn do_not_track_overrides_the_variable_which_overrides_the_file() {
         let enabled = ("METRICS_RESPONDER_ENABLED", "true");
         let by = "METRICS_RESPONDER_ENABLED".to_owned();
         assert_eq!(find(b"enabled: false", &[enabled]), Ok(Switch::On { by }));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn an_objection_is_anything_but_0_and_false() {
+    fn any_do_not_track_but_0_and_false_opts_out() {
         for (value, objects) in [
             ("1", true),
             ("true", true),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn an_opt_out_in_a_file_that_is_otherwise_wrong_stands() {
+    fn an_opt_out_counts_even_if_the_rest_of_the_file_is_invalid() {
         for yaml in [
             &b"enabled: false\nunknown: 1\n"[..],
             b"spread: 1s\n\"enabled\" : 'off' # for now\n\tx\n",
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_turn_it_off_is_no_opt_out() {
+    fn text_that_only_resembles_an_opt_out_leaves_reporting_on() {
         for yaml in [
             "# enabled: false\n\tx",
             "spread: 1s # enabled: false\n\tx",

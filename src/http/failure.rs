@@ -69,7 +69,8 @@ impl Failure {
     }
 
     /// Makes the error of a GET to the API server. A peer without a trusted certificate is not the
-    /// API server of this cluster. A peer whose signature this build cannot verify may be.
+    /// API server of this cluster. One with a signature algorithm that this build does not support may
+    /// still be it.
     pub(crate) fn at(self, path: &str) -> Error {
         let kind = match self.kind {
             Kind::Algorithm | Kind::Closed | Kind::NoAnswer => ErrorKind::Unreachable,
@@ -132,7 +133,7 @@ fn certificate_failure(error: &CertificateError) -> (Kind, &'static str) {
     use CertificateError as E;
 
     let reason = match error {
-        // Treat a bad signature alike: an authority may have been replaced by one of the same name.
+        // Treat a bad signature alike: the CA may have been replaced by one of the same name.
         E::UnknownIssuer | E::BadSignature => return UNKNOWN_ISSUER,
         E::UnsupportedSignatureAlgorithmContext { .. }
         | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {

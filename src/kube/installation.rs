@@ -104,7 +104,7 @@ impl Installation {
         Env::Of(self.variables.iter().map(pair).collect())
     }
 
-    /// If a text begins with the name of a variable, puts the object that sets it in front.
+    /// Puts the object that sets a variable in front of a text that begins with the variable's name.
     pub(crate) fn with_object(&self, text: &str) -> String {
         let name = text.split(':').next().unwrap_or_default();
         match self.variables.get(name) {

@@ -101,7 +101,7 @@ impl List {
             }
             "rows" => {
                 once(&mut self.nodes, ListKind::Table)?;
-                // Require the columns first, as the API server writes them, to understand the rows.
+                // Require the columns before the rows, as the API server sends them.
                 let Some(Ok(columns)) = self.columns else {
                     return Err(ListError::Columns);
                 };
@@ -145,8 +145,7 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), ListError> {
     }
 }
 
-/// Walks through a list. It may be `null`, since Go writes an empty list so if it was never
-/// allocated.
+/// Walks through a list. It may be `null`: Go writes `null` for a slice that was never allocated.
 fn each<R: Read>(
     json: &mut Cursor<R>,
     element: impl FnMut(&mut Cursor<R>) -> Result<(), ListError>,
@@ -158,7 +157,7 @@ fn unexpected() -> ListError {
     ListError::Json(JsonError::Shape("unexpected JSON around the list".to_owned()))
 }
 
-/// The positions of the two cells in a row.
+/// The positions of the cells `Roles` and `OS-Image` in a row.
 #[derive(Clone, Copy)]
 struct Columns {
     roles: usize,
@@ -195,7 +194,7 @@ impl Columns {
                 Ok(())
             })
         });
-        // Try the typed list after a cell of another type, but not after broken JSON.
+        // Try the typed list if a cell has an unexpected type, but not if the JSON is broken.
         match (read, is_server, os_image) {
             (Ok(()), Some(is_server), Some(os_image)) => Ok(Node { is_server, os_image }),
             (Ok(()) | Err(JsonError::Shape(_)), ..) => Err(ListError::Columns),
@@ -237,8 +236,9 @@ impl From<Item> for Node {
     }
 }
 
-/// Whether the labels of a node have a role of servers, with any value. As in the API server's column `Roles`, a role is
-/// the end of `node-role.kubernetes.io/ROLE`, or the value of the older `kubernetes.io/role`.
+/// True if a node's labels contain a role of servers. As in the API server's column `Roles`, a role
+/// is the end of `node-role.kubernetes.io/ROLE`, with any value, or the value of the older
+/// `kubernetes.io/role`.
 struct Labels(bool);
 
 /// A string that is borrowed unless it contains escapes.

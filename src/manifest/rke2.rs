@@ -45,9 +45,9 @@ pub struct Rke2Config {
     registry: Option<String>,
 }
 
-/// Finds the configuration file. A server without one has the defaults (`None`). So has any machine
-/// if the manifest is written to a file, as before RKE2 is installed. On a workstation, a manifest
-/// that is only printed is an error, because the defaults would read as "on".
+/// Finds the configuration file. Returns `None`, which means the defaults, on a server without one,
+/// and on any machine if the manifest is `written` to a file, because RKE2 may be installed later.
+/// Printing a manifest on a workstation is an error: its defaults could be taken for a server's.
 pub(crate) fn find(
     named: Option<&Path>,
     env: &Env,
@@ -89,8 +89,8 @@ fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
     fs::metadata(file).map(|_| file.to_owned()).map_err(fault)
 }
 
-/// Returns whether the path exists. A path without permission and a dangling link are errors: taken
-/// as missing, they would read as "on".
+/// Returns true if the path exists. A dangling link and a path without permission are errors: if
+/// they counted as missing, reporting would be on by default.
 fn exists(path: &Path) -> Result<bool, Error> {
     let found = match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
@@ -234,7 +234,7 @@ fn name(key: &str) -> (&str, bool) {
 }
 
 /// Returns whether a key concerns the responder. A key that merely resembles ours does too: a
-/// misspelt opt-out must not read as "on".
+/// misspelt opt-out must not mean "on".
 fn is_ours(key: &str) -> bool {
     matches!(name(key).0, DISABLE | REGISTRY) || resembles_ours(key)
 }
@@ -266,7 +266,7 @@ fn flag(place: &str, value: &Value) -> Result<bool, Error> {
     on_or_off(&word).map_err(|reason| Error::config(place, reason))
 }
 
-/// Returns a value as text. RKE2 makes a flag of each key, so that `"true"` and `[true]` are the same as
+/// Returns a value as text. RKE2 makes a flag of each key, so `"true"` and `[true]` are the same as
 /// `true`.
 fn scalar(value: &Value) -> Option<String> {
     match value {
@@ -339,7 +339,7 @@ fn utf8(text: &[u8]) -> Cow<'_, [u8]> {
     String::from_utf16_lossy(&units).into_bytes().into()
 }
 
-/// Reads the keys that concern the responder, each as often as it is in the file, which RKE2 allows.
+/// Reads the keys that concern the responder. Keeps duplicate keys, because RKE2 allows them.
 fn own_keys(text: &[u8]) -> Result<Vec<(String, Value)>, serde_yaml::Error> {
     match yaml::read_first(text) {
         // RKE2 reads an empty list as an empty file.

@@ -96,7 +96,10 @@ impl Explanation<'_> {
         let grace_period = &config.grace_period;
         if !grace_period.value.is_zero() {
             let (age, by) = (duration::text(grace_period.value), &grace_period.origin);
-            page.line("First", &format!("{age} after cluster and CronJob were created ({by})"));
+            page.line(
+                "First",
+                &format!("{age} after the cluster and the CronJob were created ({by})"),
+            );
         }
     }
 
@@ -130,7 +133,7 @@ impl Explanation<'_> {
         }
         if let Some(file) = self.config.and_then(|config| config.ca_file.as_ref()) {
             let (path, by) = (&file.value, &file.origin);
-            page.line("Not read", &format!("{path} ({by}), which is a file of the pod"));
+            page.line("Not read", &format!("{path} ({by}): the file exists only in the pod"));
         }
         for (source, _) in &installation.unread {
             page.line("Not read", source);
@@ -155,7 +158,7 @@ fn fields(page: &mut Page, facts: &Facts, report: &Value) {
             page.text(&row("", &format!("not known: {error}"), ""));
         }
     }
-    page.0 += "\nLike any request it also carries the address it comes from, and the header\n";
+    page.0 += "\nLike any request, a report also carries the sender's address and the header\n";
     page.text(&format!("User-Agent: {USER_AGENT}"));
     page.0 += "\n";
 }

@@ -94,11 +94,11 @@ impl Os {
     pub fn of(os_image: &str) -> Self {
         // The kubelet strips double quotes from PRETTY_NAME, but not single quotes.
         let image = os_image.trim_matches(['\'', ' ']);
-        // Search backwards from the image's place: its longest beginning is the last that matches.
-        let after = TABLE.partition_point(|(beginning, _)| *beginning <= image);
+        // Search backwards from where the image would be sorted: the longest prefix is sorted last.
+        let after = TABLE.partition_point(|(prefix, _)| *prefix <= image);
         let mut before = TABLE[..after].iter().rev();
         before
-            .find(|(beginning, _)| begins_with_words(image, beginning))
+            .find(|(prefix, _)| begins_with_words(image, prefix))
             .map_or(Self::OTHER, |(_, id)| Self(id))
     }
 
@@ -113,12 +113,13 @@ impl Os {
     }
 }
 
-/// Compares whole words: `Ubuntuish 1` is not Ubuntu, but `CentOS Linux 7`, `Debian GNU/Linux` and
-/// `openSUSE Leap 42.3` begin with `CentOS`, `Debian GNU` and `openSUSE Leap 42`. After a beginning
-/// that ends in `-` or `_`, the word may continue.
-fn begins_with_words(image: &str, beginning: &str) -> bool {
-    image.strip_prefix(beginning).is_some_and(|rest| {
-        beginning.ends_with(['-', '_']) || rest.is_empty() || rest.starts_with([' ', '/', '.'])
+/// Returns true if the image begins with the prefix, and a word ends there: `Ubuntuish 1` is not
+/// Ubuntu, but `CentOS Linux 7`, `Debian GNU/Linux` and `openSUSE Leap 42.3` begin with `CentOS`,
+/// `Debian GNU` and `openSUSE Leap 42`. After a prefix that ends in `-` or `_`, the word may
+/// continue.
+fn begins_with_words(image: &str, prefix: &str) -> bool {
+    image.strip_prefix(prefix).is_some_and(|rest| {
+        prefix.ends_with(['-', '_']) || rest.is_empty() || rest.starts_with([' ', '/', '.'])
     })
 }
 

@@ -63,12 +63,12 @@ fn every_row_has_a_name_of_its_own() {
     for name in &names {
         assert!(known.insert(name), "two rows are named {name:?}");
     }
-    // Loops make most rows, and a loop over nothing would not fail.
+    // Most rows are made in loops. A loop over an empty list makes none, and no other test fails.
     assert!(names.len() > 400, "only {} rows", names.len());
 }
 
-/// A test passes if `ROW` selects none of its rows, so that this one notices a `ROW` that selects
-/// nothing at all.
+/// Fails if `ROW` selects no row of any table. The other tests cannot notice: each passes if none
+/// of its rows is selected.
 #[test]
 fn the_selection_is_not_empty() {
     let selected = names().iter().any(|name| run::is_selected(name));

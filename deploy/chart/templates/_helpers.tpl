@@ -11,8 +11,8 @@ annotations:
 {{- end }}
 
 {{- /*
-A registry that is set for this chart takes precedence over the one of the whole cluster. RKE2 trims its
-system-default-registry in the same way.
+A registry that is set for this chart takes precedence over the one of the whole cluster. Blanks and a slash at the end
+are removed, as RKE2 does with its system-default-registry.
 */ -}}
 {{- define "metrics-responder.image" -}}
 {{- $global := .Values.global -}}
@@ -25,8 +25,8 @@ system-default-registry in the same way.
 {{- end }}
 
 {{- /*
-A duration such as 10m, 1h30m or 250ms in milliseconds. atoi, because int reads 010 as octal; and no number or sum
-above 100,000,000,000, which is three years and allowed for nothing, so that none overflows.
+A duration such as 10m, 1h30m or 250ms in milliseconds. Uses atoi, because int reads 010 as octal. Limits each number
+and the sum to 100,000,000,000, which is three years and more than any setting allows, so that none overflows.
 */ -}}
 {{- define "metrics-responder.milliseconds" -}}
 {{- $units := dict "ms" 1 "s" 1000 "m" 60000 "h" 3600000 -}}
