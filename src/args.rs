@@ -164,8 +164,8 @@ pub(crate) fn path(words: &mut Arguments, name: &'static str) -> Result<Option<P
     text(words, name).map(|path| path.map(PathBuf::from))
 }
 
-/// Returns the error for an unexpected argument. Quotes only a plain word, because anything else may
-/// be a URL with a password or a key.
+/// Returns the error for an unexpected argument. Quotes only a plain word, because anything else
+/// may be a URL with a password or a key.
 fn unexpected(word: &str) -> Error {
     let (name, value) = match word.split_once('=') {
         Some((name, _)) => (name, "=..."),

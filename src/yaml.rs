@@ -6,8 +6,8 @@ use serde_yaml::{Deserializer, Error};
 
 use crate::json::object::Object;
 
-/// No valid input nests this deeply. The parser's time grows with the square of the depth: 64 kB can
-/// take seconds.
+/// No valid input nests this deeply. The parser's time grows with the square of the depth: 64 kB
+/// can take seconds.
 const MAX_DEPTH: usize = 100;
 
 /// Reads a mapping; an empty document is `None`. The error gives the position, may name a key, and
@@ -30,8 +30,8 @@ pub(crate) fn first<T: DeserializeOwned>(text: &[u8]) -> Result<Option<T>, Error
     documents.next().map_or(Ok(None), Deserialize::deserialize)
 }
 
-/// Removes a byte order mark, which Windows editors write: with it, the parser would take everything
-/// after the first key for another document. Refuses text that is nested too deeply.
+/// Removes a byte order mark, which Windows editors write: with it, the parser would take
+/// everything after the first key for another document. Refuses text that is nested too deeply.
 fn within_bounds(text: &[u8]) -> Result<&[u8], Error> {
     let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
     if is_deep(text) {

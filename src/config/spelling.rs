@@ -12,8 +12,8 @@ pub(crate) fn resembles_ours(name: &str) -> bool {
     plain.contains("responder") || rest.starts_with("metric") && switches || plain == "donottrack"
 }
 
-/// Returns true for a variable that is probably meant for this program. Keys of the ConfigMap become
-/// variables if somebody puts them into the override.
+/// Returns true for a variable that is probably meant for this program. Keys of the ConfigMap
+/// become variables if somebody puts them into the override.
 pub(super) fn resembles_variable(name: &str) -> bool {
     resembles_ours(name) || plain(name) == "enabled" || name == "config.yaml"
 }

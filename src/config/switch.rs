@@ -30,8 +30,8 @@ pub enum Switch {
 
 /// The documented opt-out.
 ///
-/// The pod also takes its environment from this ConfigMap, which only the admin creates. No installer
-/// owns it, so that no installation, upgrade or deletion undoes the setting.
+/// The pod also takes its environment from this ConfigMap, which only the admin creates. No
+/// installer owns it, so that no installation, upgrade or deletion undoes the setting.
 pub fn opt_out_command(namespace: &str) -> String {
     format!(
         "kubectl -n {namespace} create configmap rke2-metrics-responder-override \
@@ -74,8 +74,8 @@ pub(crate) fn off_by_env(env: &Env) -> Option<String> {
     matches!(in_env(env), Ok(Some(false))).then(|| VARIABLE.to_owned())
 }
 
-/// Any value except `0` and `false` counts as an opt-out; the convention (<https://www.donottrack.sh>)
-/// is `1`, but people use other values.
+/// Any value except `0` and `false` counts as an opt-out; the convention
+/// (<https://www.donottrack.sh>) is `1`, but people use other values.
 fn do_not_track(env: &Env) -> bool {
     let is_no = |value: &OsString| ["0", "false"].iter().any(|no| value.eq_ignore_ascii_case(no));
     env.raw("DO_NOT_TRACK").is_some_and(|value| !is_no(&value))

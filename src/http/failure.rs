@@ -69,8 +69,8 @@ impl Failure {
     }
 
     /// Makes the error of a GET to the API server. A peer without a trusted certificate is not the
-    /// API server of this cluster. One with a signature algorithm that this build does not support may
-    /// still be it.
+    /// API server of this cluster. One with a signature algorithm that this build does not support
+    /// may still be it.
     pub(crate) fn at(self, path: &str) -> Error {
         let kind = match self.kind {
             Kind::Algorithm | Kind::Closed | Kind::NoAnswer => ErrorKind::Unreachable,

@@ -104,7 +104,8 @@ impl Installation {
         Env::Of(self.variables.iter().map(pair).collect())
     }
 
-    /// Puts the object that sets a variable in front of a text that begins with the variable's name.
+    /// Puts the object that sets a variable in front of a text that begins with the variable's
+    /// name.
     pub(crate) fn with_object(&self, text: &str) -> String {
         let name = text.split(':').next().unwrap_or_default();
         match self.variables.get(name) {

@@ -1,8 +1,9 @@
 //! Writes a file completely or not at all.
 //!
 //! RKE2 applies whatever is in its manifests folder: an empty or truncated manifest would delete
-//! every object. So the new content is written to a temporary file in the same folder, which is then
-//! renamed. RKE2 ignores the temporary file, whose name begins with a dot and does not end in `.yaml`.
+//! every object. So the new content is written to a temporary file in the same folder, which is
+//! then renamed. RKE2 ignores the temporary file, whose name begins with a dot and does not end in
+//! `.yaml`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -17,8 +18,8 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     let Some(name) = path.file_name() else {
         return Err(Error::args(format!("--output expects a file, not {}", path.display())));
     };
-    // Never replace anything that is not a regular file, even through a symlink. /dev/stdout is one,
-    // and leads to a regular file if it is redirected.
+    // Never replace anything that is not a regular file, even through a symlink. /dev/stdout is
+    // one, and leads to a regular file if it is redirected.
     let is_device = path.starts_with("/dev") && path.is_symlink();
     if is_device || fs::metadata(path).is_ok_and(|found| !found.is_file()) {
         return Err(Error::write(path.display(), "is not a file"));
@@ -41,8 +42,8 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// Returns true only for a regular file. A symlink is replaced even if it leads to the same content,
-/// because RKE2 opens its manifests for writing.
+/// Returns true only for a regular file. A symlink is replaced even if it leads to the same
+/// content, because RKE2 opens its manifests for writing.
 fn is_written(path: &Path, content: &str) -> bool {
     let is_file = path.symlink_metadata().is_ok_and(|found| found.is_file());
     is_file && fs::read(path).is_ok_and(|found| found == content.as_bytes())

@@ -152,8 +152,8 @@ impl Rke2Config {
         Ok(())
     }
 
-    /// Returns the configuration, and a mistake that is ignored because reporting is off: an opt-out
-    /// takes precedence over mistakes in other settings, which are then the defaults.
+    /// Returns the configuration, and a mistake that is ignored because reporting is off: an
+    /// opt-out takes precedence over mistakes in other settings, which are then the defaults.
     pub fn validate(mut self) -> Result<(Self, Option<Error>), Error> {
         let Some(mistake) = self.mistake.take() else {
             return Ok((self, None));

@@ -78,8 +78,8 @@ impl Cni {
         }
     }
 
-    /// Returns true if flannel is the CNI of a cluster with this DaemonSet whose nodes carry flannel's
-    /// annotation.
+    /// Returns true if flannel is the CNI of a cluster with this DaemonSet whose nodes carry
+    /// flannel's annotation.
     pub fn may_be_flannel(primary: Option<&Row>) -> bool {
         primary.is_none_or(|row| ALSO_WITH_FLANNEL.contains(&row.cni))
     }
