@@ -30,11 +30,9 @@ pub(crate) fn write(path: &Path, content: &str) -> Result<bool, Error> {
     // The parent of a bare name is the empty path.
     let folder = path.parent().filter(|folder| folder != &Path::new(""));
     let folder = folder.unwrap_or(Path::new("."));
-    let mut builder = DirBuilder::new();
-    builder.recursive(true).mode(0o700);
-    builder.create(folder).map_err(|e| Error::write(folder.display(), e))?;
-    let temporary = Temporary::create(folder, &name.to_string_lossy())
-        .map_err(|e| Error::write(folder.display(), e))?;
+    let fault = |e| Error::write(folder.display(), e);
+    DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(fault)?;
+    let temporary = Temporary::create(folder, &name.to_string_lossy()).map_err(fault)?;
     temporary.replace(path, content).map_err(|e| Error::write(path.display(), e))?;
     // The rename survives a power failure only after the folder is synced. The file is complete in
     // either case.
