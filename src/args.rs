@@ -144,10 +144,7 @@ fn kubeconfig_of(env: &Env) -> Result<Option<(&'static str, PathBuf)>, Error> {
 
 /// Refuses any argument that is left over: a misspelt `--dry-run` must not send a report.
 pub(crate) fn finish(words: Arguments) -> Result<(), Error> {
-    match words.finish().first() {
-        None => Ok(()),
-        Some(word) => Err(unexpected(&word.to_string_lossy())),
-    }
+    words.finish().first().map_or(Ok(()), |word| Err(unexpected(&word.to_string_lossy())))
 }
 
 /// Reads an option. An empty value is an error.

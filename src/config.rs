@@ -68,10 +68,8 @@ impl Config {
         let place = file.place("");
         let settings = Settings::new(file.keys()?, &place, env, endpoint)?;
         let is_chosen = settings.endpoint.is_some();
-        let endpoint = match settings.endpoint {
-            Some(setting) => setting.value,
-            None => Uri::from_static(DEFAULT_ENDPOINT),
-        };
+        let endpoint = settings.endpoint.map(|setting| setting.value);
+        let endpoint = endpoint.unwrap_or_else(|| Uri::from_static(DEFAULT_ENDPOINT));
         Ok(Self {
             switch,
             timeout: settings.timeout,

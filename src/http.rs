@@ -10,7 +10,6 @@ use std::cell::Cell;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use rustls::RootCertStore;
 use rustls::crypto::{self, CryptoProvider};
 use rustls::pki_types::CertificateDer;
 use rustls::sign::CertifiedKey;
@@ -156,15 +155,7 @@ impl Response {
 
 /// Reads a PEM bundle as roots that *replace* the public ones.
 pub(crate) fn roots(pem: &[u8]) -> Result<RootCerts, String> {
-    let mut store = RootCertStore::empty();
-    let mut certificates = pem::certificates(pem)?;
-    // Skip a certificate that rustls does not understand, so that the rest of the bundle is usable.
-    // ureq would skip it too, but would also accept a bundle in which no certificate is left.
-    certificates.retain(|der| store.add(der.clone()).is_ok());
-    if certificates.is_empty() {
-        return Err("contains no certificate".to_owned());
-    }
-    Ok(RootCerts::from(owned(&certificates)))
+    Ok(RootCerts::from(owned(&pem::certificates(pem)?)))
 }
 
 fn owned(certificates: &[CertificateDer]) -> Vec<Certificate<'static>> {
@@ -227,7 +218,8 @@ mod tests {
         for pem in ["", "garbage", garbage, broken] {
             assert!(roots(pem.as_bytes()).is_err(), "{pem}");
         }
-        assert!(roots([garbage, &pem(&["a"])].concat().as_bytes()).is_ok());
+        let error = roots([garbage, &pem(&["a"])].concat().as_bytes()).unwrap_err();
+        assert_eq!(error, "not PEM certificates: 1 of 2 could not be read");
     }
 
     #[test]

@@ -163,22 +163,16 @@ impl Api {
     ) -> Result<Option<&'t T>, Error> {
         let mut refused = None;
         for candidate in candidates {
-            match self.has_daemonset(name(candidate)) {
-                Ok(true) => return Ok(Some(candidate)),
-                Ok(false) => {}
+            let path = format!("{}?resourceVersion=0", name(candidate).path());
+            match self.optional::<types::DaemonSet>(&path, METADATA) {
+                Ok(Some(_)) => return Ok(Some(candidate)),
+                Ok(None) => {}
                 // A 404 means that the DaemonSet does not exist; a 403 says nothing about that.
                 Err(error) if error.is_status(403) => refused = Some(error),
                 Err(error) => return Err(error),
             }
         }
         refused.map_or(Ok(None), Err)
-    }
-
-    /// Returns true if this DaemonSet exists.
-    pub fn has_daemonset(&self, daemonset: DaemonSetName) -> Result<bool, Error> {
-        let path = format!("{}?resourceVersion=0", daemonset.path());
-        let found = self.optional::<types::DaemonSet>(&path, METADATA)?;
-        Ok(found.is_some())
     }
 
     /// Reads the creation time of the responder's CronJob in this namespace. Returns `None` if
@@ -192,15 +186,10 @@ impl Api {
     }
 
     /// Reads an object that may be missing.
-    fn optional<T: DeserializeOwned>(
-        &self,
-        path: &str,
-        form: &'static str,
-    ) -> Result<Option<T>, Error> {
+    fn optional<T: DeserializeOwned>(&self, path: &str, form: &str) -> Result<Option<T>, Error> {
         match self.object(path, form) {
-            Ok(object) => Ok(Some(object)),
             Err(error) if error.is_status(404) => Ok(None),
-            Err(error) => Err(error),
+            object => object.map(Some),
         }
     }
 
@@ -212,7 +201,7 @@ impl Api {
         Ok(list.shows_flannel())
     }
 
-    fn object<T: DeserializeOwned>(&self, path: &str, form: &'static str) -> Result<T, Error> {
+    fn object<T: DeserializeOwned>(&self, path: &str, form: &str) -> Result<T, Error> {
         self.get(path, form, Some(MAX_OBJECT), |body| json::read(body))
     }
 
@@ -220,7 +209,7 @@ impl Api {
     fn get<T>(
         &self,
         path: &str,
-        form: &'static str,
+        form: &str,
         limit: Option<u64>,
         read: impl FnOnce(&mut dyn Read) -> Result<T, JsonError>,
     ) -> Result<T, Error> {
@@ -244,7 +233,7 @@ impl Api {
     fn open(
         &self,
         path: &str,
-        form: &'static str,
+        form: &str,
         limit: Option<u64>,
     ) -> Result<(u16, Box<dyn Read>), Error> {
         match &self.backend {

@@ -38,9 +38,9 @@ const TOKEN: &str = "serviceaccount";
 /// The schedule of the built-in manifest.
 const SCHEDULE: &str = "0 */8 * * *";
 
-/// The time between two runs of that schedule. A Job has to end before the next one starts. With
+/// The seconds between two runs of that schedule. A Job has to end before the next one starts. With
 /// any other schedule, `concurrencyPolicy: Forbid` skips runs that would start during a wait.
-const PERIOD: Duration = Duration::from_secs(8 * 60 * 60);
+const PERIOD: u64 = 8 * 60 * 60;
 
 /// The time in which a Job's pod is scheduled and pulls the image.
 const START: Duration = Duration::from_secs(5 * 60);
@@ -66,7 +66,8 @@ fn write(args: &Args) -> Result<(), Error> {
         // Write the manifest despite the mistake: an older one may be on.
         Log::answer(&format!("reporting is disabled, so a mistake is ignored: {mistake}"));
     }
-    let text = render(&config, args.image.as_deref())?;
+    let image = args.image.clone().or(config.image());
+    let text = patch(MANIFEST, &config, image.as_deref())?;
     let Some(file) = &args.output else {
         return print(&text).map(drop);
     };
@@ -75,12 +76,6 @@ fn write(args: &Args) -> Result<(), Error> {
     // The manifest is in place even if this line cannot be printed.
     let _ = print(&format!("{}: {what}, reporting {state}\n", file.display()));
     Ok(())
-}
-
-/// The built-in manifest for this configuration.
-fn render(config: &Rke2Config, image: Option<&str>) -> Result<String, Error> {
-    let own = config.image();
-    patch(MANIFEST, config, image.or(own.as_deref()))
 }
 
 /// Adapts a manifest. Idempotent.
@@ -133,7 +128,7 @@ fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<
     keys.extend(config.keys.clone());
     keys.insert("enabled".into(), config.is_enabled().into());
     let merged = serde_yaml::to_string(&keys).map_err(broken)?;
-    let seconds = match deadline(&merged, config.schedule.as_deref()) {
+    let seconds = match deadline(&merged, &config.place, config.schedule.as_deref()) {
         Err(_) if !config.is_enabled() => None,
         seconds => Some(seconds?),
     };
@@ -141,16 +136,16 @@ fn patch_config_map(object: &mut Mapping, config: &Rke2Config) -> Result<Option<
     Ok(seconds)
 }
 
-fn deadline(config: &str, schedule: Option<&str>) -> Result<u64, Error> {
+fn deadline(config: &str, place: &str, schedule: Option<&str>) -> Result<u64, Error> {
     let keys = Keys::parse(config.as_bytes()).map_err(broken)?;
-    let place = "metrics-responder-config";
     let settings = Settings::new(keys, &format!("{place}."), &Env::of(&[]), None)?;
     let needed = settings.spread + 2 * settings.timeout + START;
-    if needed >= PERIOD && schedule.is_none_or(|schedule| schedule == SCHEDULE) {
+    let seconds = needed.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX);
+    if seconds >= PERIOD && schedule.is_none_or(|schedule| schedule == SCHEDULE) {
         let reason = "spread + 2 * timeout + 5m to start is longer than the 8h between two runs";
         return Err(Error::config(place, reason));
     }
-    Ok(needed.as_millis().div_ceil(1000).try_into().unwrap_or(u64::MAX))
+    Ok(seconds)
 }
 
 fn patch_cron_job(

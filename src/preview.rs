@@ -14,7 +14,7 @@ use crate::kube::installation::{Installation, NAMESPACE};
 use crate::kube::timestamp::Timestamp;
 use crate::log::Log;
 use crate::report::age::Age;
-use crate::report::explain::{Explanation, Reporting};
+use crate::report::explain::{Explanation, LIMIT, Reporting};
 use crate::report::payload::Payload;
 use crate::run::{Outcome, print};
 
@@ -110,13 +110,15 @@ fn explain_installation(api: &Api, kubeconfig: &Kubeconfig) -> Result<Outcome, E
         Ok(facts) => Ok((facts, Payload::from(facts).to_value()?)),
         Err(error) => Err(error),
     };
+    let installation = installation.as_ref().ok().and_then(Option::as_ref);
+    let turn_off = installation.map_or_else(|| opt_out_command(NAMESPACE), Installation::turn_off);
     let explanation = Explanation {
         reporting,
         config: config.as_ref(),
-        settings: "of the CronJob and its ConfigMaps in kube-system",
-        installation: installation.as_ref().ok().and_then(Option::as_ref),
+        settings: "of the installation in kube-system",
+        installation,
         report,
-        turn_off: opt_out_command(NAMESPACE).replacen("kubectl", &kubeconfig.kubectl(), 1),
+        turn_off: turn_off.replacen("kubectl", &kubeconfig.kubectl(), 1),
         now,
     };
     print(&explanation.text())
@@ -139,6 +141,7 @@ fn decide(
     let age = Age { cluster, installation: installation.created };
     let reporting = match (&config, opt_out) {
         _ if installation.is_suspended => Reporting::Off("suspended".to_owned()),
+        (_, Some(by)) if installation.could_undo(&by) => Reporting::Off(by + LIMIT),
         (_, Some(by)) => Reporting::Off(by),
         _ if installation.lacks_file() => {
             let reason = "configmap/rke2-metrics-responder is missing, so no pod starts";

@@ -77,7 +77,7 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
     let text = explain(&cluster("kind"), &[]);
     for expected in [
         "checkupgrade (the default)\n",
-        "(no spread is set)\n",
+        "(no spread)\n",
         "Why        by default, nothing turns it off\n",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
@@ -275,7 +275,7 @@ fn the_unchanged_manifest_reports() {
         "Why        configmap/rke2-metrics-responder: enabled\n",
         "Where      POST https://metrics-responder.rke2.io/v1/checkupgrade (",
         "First      24h after the cluster and the CronJob were created (configmap/rke2-metrics-responder: gracePeriod)\n",
-        "Settings   of the CronJob and its ConfigMaps in kube-system\n",
+        "Settings   of the installation in kube-system\n",
         "Last run   never; last success: never\n",
         "Not read   secret/rke2-metrics-responder-override: this command reads no Secret\n",
         "clusteruuid        0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e",

@@ -47,7 +47,8 @@ impl Env {
             }
             Self::Of(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
         };
-        names.retain(|name| self.raw(name).is_some());
+        // A name that is not UTF-8 cannot be looked up.
+        names.retain(|name| name.contains('\u{fffd}') || self.raw(name).is_some());
         names.sort();
         names
     }

@@ -108,11 +108,8 @@ fn split_port(entry: &str) -> (&str, Option<u16>) {
     if let Some((address, rest)) = entry.strip_prefix('[').and_then(|e| e.split_once(']')) {
         return (address, rest.strip_prefix(':').and_then(|p| p.parse().ok()));
     }
-    match entry.rsplit_once(':') {
-        Some((host, port)) if !host.contains(':') => match port.parse() {
-            Ok(port) => (host, Some(port)),
-            Err(_) => (entry, None),
-        },
+    match entry.rsplit_once(':').map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) if !host.contains(':') => (host, Some(port)),
         _ => (entry, None),
     }
 }

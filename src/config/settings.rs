@@ -122,10 +122,9 @@ impl Layers<'_> {
     }
 
     fn flag(&self, key: &str, in_file: Option<String>) -> Result<bool, Error> {
-        match self.text(key, in_file)? {
-            Some(setting) => Ok(setting.map(|word| on_or_off(&word))?.value),
-            None => Ok(false),
-        }
+        let word = self.text(key, in_file)?;
+        let flag = word.map(|setting| setting.map(|word| on_or_off(&word))).transpose()?;
+        Ok(flag.is_some_and(|setting| setting.value))
     }
 
     fn duration(
@@ -146,23 +145,25 @@ impl Layers<'_> {
     }
 }
 
-/// The keys of [`Keys`].
-const KEYS: [&str; 7] =
+/// The keys of [`Keys`]; `enabled` is the first.
+pub(crate) const KEYS: [&str; 7] =
     ["enabled", "endpoint", "allowHttp", "caFile", "spread", "gracePeriod", "timeout"];
 
-/// A misspelt variable is as wrong as a misspelt key: `METRICS_RESPONDER_ENABLE=false` must not
-/// mean "on".
+/// Returns true for a variable that is nearly one of ours. It is as wrong as a misspelt key:
+/// `METRICS_RESPONDER_ENABLE=false` must not mean "on".
+pub(crate) fn is_misspelt(name: &str) -> bool {
+    let is_known = KEYS.map(variable).iter().any(|known| known == name) || is_opt_out(name);
+    resembles_variable(name) && !is_known
+}
+
 fn refuse_misspelt_variables(env: &Env) -> Result<(), Error> {
-    let known = KEYS.map(variable);
-    let is_known = |name: &String| known.contains(name) || is_opt_out(name);
-    let mut names = env.names().into_iter();
-    let Some(name) = names.find(|name| resembles_variable(name) && !is_known(name)) else {
+    let Some(name) = env.names().into_iter().find(|name| is_misspelt(name)) else {
         return Ok(());
     };
     let reason = format!(
         "not a variable of this program; METRICS_RESPONDER_ENABLED=false turns reporting off, \
          the others are {} and DO_NOT_TRACK",
-        known[1..].join(", ")
+        KEYS.map(variable)[1..].join(", ")
     );
     Err(Error::config(name, reason))
 }

@@ -39,7 +39,7 @@ pub fn opt_out_command(namespace: &str) -> String {
     )
 }
 
-const VARIABLE: &str = "METRICS_RESPONDER_ENABLED";
+pub(crate) const VARIABLE: &str = "METRICS_RESPONDER_ENABLED";
 
 impl Switch {
     /// Reads `DO_NOT_TRACK`, then the variable, then the file. A value that is not understood is an

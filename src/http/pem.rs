@@ -2,20 +2,24 @@
 //! on a line of its own, so this module repairs the lines first and counts the certificates
 //! afterwards.
 
+use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use ureq::tls::PrivateKey;
 
-/// Reads every certificate of a bundle. Fails if one is lost, since that would otherwise be noticed
-/// only when a connection fails.
+/// Reads every certificate of a bundle. Fails if one is lost, or if rustls does not understand one,
+/// since that would otherwise be noticed only when a connection fails.
 pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let pem = repaired(pem);
     let certificates = CertificateDer::pem_slice_iter(pem.as_bytes());
-    let certificates: Vec<_> = certificates.filter_map(Result::ok).collect();
+    let mut store = RootCertStore::empty();
+    let mut is_understood = |der: &CertificateDer<'static>| store.add(der.clone()).is_ok();
+    let certificates: Vec<_> =
+        certificates.filter_map(Result::ok).filter(|der| is_understood(der)).collect();
     match pem.lines().filter(|line| is_beginning(line)).count() {
         0 => Err("contains no certificate".to_owned()),
         all if all > certificates.len() => Err(format!(
-            "not PEM: {} of {all} certificates could not be read",
+            "not PEM certificates: {} of {all} could not be read",
             all - certificates.len()
         )),
         _ => Ok(certificates),
@@ -120,7 +124,7 @@ mod tests {
     #[test]
     fn a_certificate_that_would_be_lost_is_an_error() {
         type Change = fn(&str) -> String;
-        let changes: [Change; 9] = [
+        let changes: [Change; 11] = [
             |pem| format!("x {pem}"),
             |pem| pem.replace("-----BEGIN", "----BEGIN"),
             |pem| pem.replace("-----END", "----END"),
@@ -130,6 +134,16 @@ mod tests {
             |pem| pem.replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
             |pem| pem.replacen('M', "!", 1),
             |pem| pem.replace("BEGIN CERTIFICATE-----\n", "BEGIN CERTIFICATE-----\nA: b\n\n"),
+            // Base64, but not of a certificate.
+            |_| "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----".to_owned(),
+            |pem| {
+                pem.lines()
+                    .enumerate()
+                    .filter(|(i, _)| *i != 2)
+                    .map(|(_, l)| l)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            },
         ];
         for (i, change) in changes.into_iter().enumerate() {
             for last in [false, true] {
@@ -141,12 +155,12 @@ mod tests {
                     }
                 };
                 let error = read(join).unwrap_err();
-                assert!(error.starts_with("not PEM: "), "{i}: {error}");
+                assert!(error.starts_with("not PEM certificates: "), "{i}: {error}");
             }
         }
         let lost = |pem: &str| pem.replace("-----END", "----END");
         let error = read(|a, b| [a, "\n", &lost(b)].concat()).unwrap_err();
-        assert_eq!(error, "not PEM: 1 of 2 certificates could not be read");
+        assert_eq!(error, "not PEM certificates: 1 of 2 could not be read");
         for nothing in ["", "x", "# -----BEGIN CERTIFICATE-----\n"] {
             let error = certificates(nothing.as_bytes()).unwrap_err();
             assert_eq!(error, "contains no certificate");

@@ -12,7 +12,8 @@ use super::types::Created;
 use super::{Api, JSON};
 use crate::config::env::Env;
 use crate::config::file::File;
-use crate::config::switch::is_opt_out;
+use crate::config::settings::is_misspelt;
+use crate::config::switch::{VARIABLE, is_opt_out, opt_out_command};
 use crate::error::Error;
 use crate::http::not_kubernetes;
 
@@ -21,6 +22,9 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 
 /// The name of the CronJob, and of the ConfigMap with its configuration file.
 pub(crate) const NAME: &str = "rke2-metrics-responder";
+
+/// The name of the container in the CronJob's pod.
+const CONTAINER: &str = "metrics-responder";
 
 /// The name of the ConfigMap and of the Secret that the admin may create.
 const OVERRIDE: &str = "rke2-metrics-responder-override";
@@ -41,8 +45,10 @@ pub(crate) struct Installation {
     pub(crate) file: Option<String>,
     /// The variables, each with its value and the object that sets it.
     pub(crate) variables: BTreeMap<String, (String, String)>,
-    /// The settings that were not read, and whether each could turn reporting off.
+    /// The settings that were not read, and whether each could decide if reporting is on.
     pub(crate) unread: Vec<(String, bool)>,
+    /// True if the admin's ConfigMap exists; `None` if the CronJob does not read it.
+    has_override: Option<bool>,
 }
 
 impl Installation {
@@ -58,17 +64,19 @@ impl Installation {
             let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
             match api.optional::<ConfigMap>(&path, JSON) {
                 Err(error) if error.is_status(403) => {
-                    unread
-                        .push((format!("configmap/{name}: status 403, no right to read it"), true));
+                    let place = format!("configmap/{name}: status 403, no right to read it");
+                    unread.push((place, true));
                     Ok(None)
                 }
                 found => found.map(|map| map.map(|map| map.data.unwrap_or_default())),
             }
         };
         let file = data(NAME)?.map(|mut data| data.remove("config.yaml").unwrap_or_default());
-        let overrides = data(OVERRIDE)?.unwrap_or_default();
+        let overrides = data(OVERRIDE)?;
         let pod = &cron_job.spec.job_template["spec"]["template"]["spec"];
-        let container = Container::deserialize(&pod["containers"][0])
+        let mut containers = pod["containers"].as_array().into_iter().flatten();
+        let own = containers.find(|container| container["name"] == CONTAINER);
+        let container = Container::deserialize(own.unwrap_or(&Value::Null))
             .map_err(|_| not_kubernetes(&path, "unexpected JSON in the pod template"))?;
         Ok(Some(Self {
             created: cron_job.metadata.creation_timestamp,
@@ -76,14 +84,35 @@ impl Installation {
             status: cron_job.status.unwrap_or_default(),
             tag: container.tag(),
             file,
-            variables: container.variables(&overrides, &mut unread),
+            has_override: container.reads_override().then_some(overrides.is_some()),
+            variables: container.variables(&overrides.unwrap_or_default(), &mut unread),
             unread,
         }))
     }
 
     /// Returns true if a setting that was not read could turn reporting off.
     pub(crate) fn is_uncertain(&self) -> bool {
-        self.unread.iter().any(|(_, turns_off)| *turns_off)
+        self.unread.iter().any(|(_, decides)| *decides)
+    }
+
+    /// Returns true if a setting that was not read could undo an opt-out. The file cannot: it has
+    /// the lowest precedence. A variable of the CronJob has the highest.
+    pub(crate) fn could_undo(&self, opt_out: &str) -> bool {
+        self.is_uncertain() && self.file.is_some() && !opt_out.starts_with("cronjob/")
+    }
+
+    /// Returns the kubectl command that turns this installation off.
+    pub(crate) fn turn_off(&self) -> String {
+        let switch = self.variables.get(VARIABLE);
+        let is_fixed = switch.is_some_and(|(_, object)| object.starts_with("cronjob/"));
+        let patch = match self.has_override.filter(|_| !is_fixed) {
+            Some(false) => return opt_out_command(NAMESPACE),
+            Some(true) => {
+                format!("configmap {OVERRIDE} -p '{{\"data\":{{\"{VARIABLE}\":\"false\"}}}}'")
+            }
+            None => format!("cronjob {NAME} -p '{{\"spec\":{{\"suspend\":true}}}}'"),
+        };
+        format!("kubectl -n {NAMESPACE} patch {patch}")
     }
 
     /// Returns true if no pod can start because the ConfigMap that it mounts is missing.
@@ -151,6 +180,7 @@ pub(crate) struct CronJobStatus {
 #[serde(rename_all = "camelCase")]
 struct Container {
     image: Option<String>,
+    command: Option<Vec<String>>,
     args: Option<Vec<String>>,
     env: Option<Vec<Variable>>,
     env_from: Option<Vec<Source>>,
@@ -178,6 +208,11 @@ struct Named {
 }
 
 impl Container {
+    fn reads_override(&self) -> bool {
+        let mut maps = self.env_from.iter().flatten().filter_map(|s| s.config_map_ref.as_ref());
+        maps.any(|Named { name }| name == OVERRIDE)
+    }
+
     fn tag(&self) -> Option<String> {
         let name = self.image.as_deref()?.split('@').next()?.rsplit('/').next()?;
         name.split_once(':').map(|(_, tag)| tag.to_owned())
@@ -204,20 +239,25 @@ impl Container {
                     unread.push((format!("configmap/{name}: this command does not read it"), true));
                 }
                 (_, Some(Named { name })) => {
-                    unread.push((format!("secret/{name}: this command reads no Secret"), false));
+                    // A later source has precedence.
+                    let decides = name != OVERRIDE || variables.keys().any(|name| is_opt_out(name));
+                    unread.push((format!("secret/{name}: this command reads no Secret"), decides));
                 }
                 (None, None) => {}
             }
         }
         for Variable { name, value, value_from } in self.env.into_iter().flatten() {
-            if value_from.is_some() {
-                let place = format!("{name} of cronjob/{NAME}: the value is in another object");
-                unread.push((place, is_opt_out(&name)));
+            let mut value = value.unwrap_or_default();
+            if value_from.is_some() || value.contains("$(") {
+                let place = "the value is in another object or variable";
+                unread.push((format!("{name} of cronjob/{NAME}: {place}"), is_opt_out(&name)));
+                // A misspelt name is a mistake with any value.
+                value = if is_misspelt(&name) { "?".to_owned() } else { String::new() };
             }
-            variables.insert(name, (value.unwrap_or_default(), format!("cronjob/{NAME}")));
+            variables.insert(name, (value, format!("cronjob/{NAME}")));
         }
-        if self.args.is_some_and(|args| !args.is_empty()) {
-            unread.push((format!("the arguments of the container in cronjob/{NAME}"), true));
+        if [self.command, self.args].iter().flatten().any(|words| !words.is_empty()) {
+            unread.push((format!("the command line of the container in cronjob/{NAME}"), true));
         }
         variables
     }

@@ -105,17 +105,13 @@ impl List {
                 let Some(Ok(columns)) = self.columns else {
                     return Err(ListError::Columns);
                 };
-                each(json, |json| {
-                    nodes.extend([columns.row(json)?]);
-                    Ok(())
-                })
+                each(json, nodes, |json| columns.row(json))
             }
             "items" => {
                 once(&mut self.nodes, ListKind::NodeList)?;
-                each(json, |json| {
+                each(json, nodes, |json| {
                     let Object(item): Object<Item> = json.value()?;
-                    nodes.extend([item.into()]);
-                    Ok(())
+                    Ok(item.into())
                 })
             }
             _ => Ok(json.skip()?),
@@ -139,18 +135,22 @@ impl List {
 }
 
 fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), ListError> {
-    match slot.replace(value) {
-        None => Ok(()),
-        Some(_) => Err(unexpected()),
-    }
+    slot.replace(value).map_or(Ok(()), |_| Err(unexpected()))
 }
 
-/// Walks through a list. It may be `null`: Go writes `null` for a slice that was never allocated.
+/// Reads a list of nodes. It may be `null`: Go writes `null` for a slice that was never allocated.
 fn each<R: Read>(
     json: &mut Cursor<R>,
-    element: impl FnMut(&mut Cursor<R>) -> Result<(), ListError>,
+    nodes: &mut impl Extend<Node>,
+    mut node: impl FnMut(&mut Cursor<R>) -> Result<Node, ListError>,
 ) -> Result<(), ListError> {
-    if json.null()? { Ok(()) } else { json.list(element) }
+    if json.null()? {
+        return Ok(());
+    }
+    json.list(|json| {
+        nodes.extend([node(json)?]);
+        Ok(())
+    })
 }
 
 fn unexpected() -> ListError {

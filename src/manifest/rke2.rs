@@ -2,18 +2,19 @@
 //! drop-ins by name. The last value of a key wins; a `+` after a key adds to its value.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_yaml::{Mapping, Value};
 
 use crate::config::env::Env;
 use crate::config::file::read;
-use crate::config::settings::{Keys, Settings, on_or_off};
+use crate::config::settings::{KEYS, Keys, Settings, on_or_off};
 use crate::config::spelling::resembles_ours;
 use crate::config::switch::has_line_off;
 use crate::error::Error;
@@ -39,6 +40,8 @@ pub struct Rke2Config {
     disabled: bool,
     /// `metrics-responder-config`: the keys of the ConfigMap's file.
     pub(super) keys: Mapping,
+    /// The file that set them last, with that key.
+    pub(super) place: String,
     /// `metrics-responder-config.schedule`
     pub(super) schedule: Option<String>,
     /// `system-default-registry`
@@ -65,7 +68,8 @@ pub(crate) fn find(
     let (mut configured, mut is_server) = (Vec::new(), written);
     for (place, _) in PLACES {
         let file = root.join(place);
-        if exists(&file)? || exists(&drop_in_folder(&file))? {
+        // A link that dangles is an error when it is read.
+        if exists(&file).unwrap_or(true) || exists(&drop_in_folder(&file)).unwrap_or(true) {
             configured.push(file);
         } else {
             is_server |= file.parent().map_or(Ok(false), exists)?;
@@ -85,6 +89,9 @@ pub(crate) fn find(
 }
 
 fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
+    if file.to_string_lossy().contains("://") {
+        return Err(Error::config(origin, "a file is expected: this program does not read a URL"));
+    }
     let fault = |e| Error::config(format!("{origin} {}", file.display()), e);
     fs::metadata(file).map(|_| file.to_owned()).map_err(fault)
 }
@@ -103,7 +110,7 @@ impl Rke2Config {
     /// Reads the file, which may be missing if it has drop-ins, and then the drop-ins.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let mut config = Self::default();
-        let own = exists(path)?.then(|| path.to_owned());
+        let own = exists(path).unwrap_or(true).then(|| path.to_owned());
         for file in own.into_iter().chain(drop_ins(path)?) {
             match read(&file, MAX_FILE) {
                 Ok(text) => config.add(&file.display().to_string(), &text),
@@ -117,7 +124,7 @@ impl Rke2Config {
     pub fn add(&mut self, file: &str, text: &[u8]) {
         let text = utf8(text);
         let keys = own_keys(&text).unwrap_or_else(|e| {
-            if has_line_off(&text, ENABLED) {
+            if [ENABLED, "enabled"].iter().any(|key| has_line_off(&text, key)) {
                 self.enabled = Some(false);
             }
             self.keep(Error::config(file, e));
@@ -185,17 +192,18 @@ impl Rke2Config {
             return Ok(());
         }
         let Value::Mapping(mut keys) = value else {
-            let reason = "a mapping of keys to values is expected";
-            return Err(Error::config(place, reason));
+            return Err(Error::config(place, "a mapping of keys to values is expected"));
         };
         // RKE2 replaces the whole value of a key, unless the key has a `+`.
         if !adds {
             (self.keys, self.schedule) = (Mapping::new(), None);
         }
+        place.clone_into(&mut self.place);
+        let schedule_key = keys.shift_remove("schedule").filter(|value| !value.is_null());
         // As in the file, a key without a value is not set. `enabled` needs one.
-        keys.retain(|key, value| key == "enabled" || !value.is_null());
+        let is_optional = |key: &Value| key.as_str().is_some_and(|key| KEYS[1..].contains(&key));
+        keys.retain(|key, value| !value.is_null() || !is_optional(key));
         // Other mistakes must not undo `enabled: false`.
-        let schedule_key = keys.shift_remove("schedule");
         self.keys.extend(keys);
         if let Some(value) = schedule_key {
             let schedule = schedule(&value);
@@ -210,6 +218,9 @@ impl Rke2Config {
         if self.keys.contains_key("caFile") {
             let reason = "this manifest mounts no file; the chart can, see its value caBundle";
             return Err(Error::config(format!("{place}.caFile"), reason));
+        }
+        if !self.keys.keys().all(Value::is_string) {
+            return Err(Error::config(place, "a mapping of keys to values is expected"));
         }
         let file = serde_yaml::to_string(&self.keys);
         let keys = file.and_then(|file| Keys::parse(file.as_bytes()));
@@ -239,11 +250,15 @@ fn is_ours(key: &str) -> bool {
     matches!(name(key).0, DISABLE | REGISTRY) || resembles_ours(key)
 }
 
-/// Returns whether a list, or a text with commas, has the name of this manifest or nearly that.
+/// Returns true if a list, a text with commas or, by mistake, a mapping has the name of this
+/// manifest, or nearly that.
 fn names_ours(value: &Value) -> bool {
     match value {
         Value::String(names) => names.split(',').any(resembles_ours),
         Value::Sequence(names) => names.iter().any(names_ours),
+        Value::Mapping(names) => {
+            names.iter().any(|(key, value)| names_ours(key) || names_ours(value))
+        }
         _ => false,
     }
 }
@@ -283,17 +298,12 @@ fn scalar(value: &Value) -> Option<String> {
 /// validates the rest.
 fn schedule(value: &Value) -> Result<String, String> {
     let text = scalar(value).unwrap_or_default();
-    let has_shape = match text.split_whitespace().collect::<Vec<_>>()[..] {
-        [word] => word.len() > 1 && word.starts_with('@'),
-        ["@every", _] | [_, _, _, _, _] => true,
-        _ => false,
-    };
-    if has_shape {
-        Ok(text)
-    } else {
-        Err(format!(
+    match text.split_whitespace().collect::<Vec<_>>()[..] {
+        ["@every", _] | [_, _, _, _, _] => Ok(text),
+        [word] if word.len() > 1 && word.starts_with('@') => Ok(text),
+        _ => Err(format!(
             "five fields such as 0 */8 * * *, @daily or @every 8h are expected, not {text:?}"
-        ))
+        )),
     }
 }
 
@@ -350,6 +360,14 @@ fn own_keys(text: &[u8]) -> Result<Vec<(String, Value)>, serde_yaml::Error> {
 
 struct OwnKeys(Vec<(String, Value)>);
 
+/// A value of one of our keys. RKE2 allows a mapping to repeat a key: the last one counts.
+#[derive(Deserialize, Serialize)]
+#[serde(untagged)]
+enum OwnValue {
+    Keys(BTreeMap<String, Value>),
+    Other(Value),
+}
+
 impl<'de> Deserialize<'de> for OwnKeys {
     fn deserialize<D: Deserializer<'de>>(yaml: D) -> Result<Self, D::Error> {
         struct KeyVisitor;
@@ -367,7 +385,8 @@ impl<'de> Deserialize<'de> for OwnKeys {
                     match key.as_str() {
                         Some("<<") => merged.extend(merge(map.next_value()?)),
                         Some(key) if is_ours(key) => {
-                            entries.push((key.to_owned(), map.next_value()?));
+                            let value = serde_yaml::to_value(map.next_value::<OwnValue>()?);
+                            entries.push((key.to_owned(), value.map_err(A::Error::custom)?));
                         }
                         _ => map.next_value::<IgnoredAny>().map(drop)?,
                     }

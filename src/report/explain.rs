@@ -14,6 +14,9 @@ use crate::kube::timestamp::Timestamp;
 use crate::log::plain;
 use crate::spread;
 
+/// Limits what the page says if a setting could not be read.
+pub(crate) const LIMIT: &str = ", as far as it could be read";
+
 /// The content of the page.
 #[derive(Debug)]
 pub(crate) struct Explanation<'a> {
@@ -52,7 +55,7 @@ impl Explanation<'_> {
         if let Some(config) = self.config {
             self.destination(&mut page, config);
         }
-        page.line("Settings", self.settings);
+        page.line("Settings", &format!("{}{}", self.settings, self.limit()));
         if let Some(installation) = self.installation {
             self.runs(&mut page, installation);
         }
@@ -64,16 +67,19 @@ impl Explanation<'_> {
         page.0
     }
 
+    fn limit(&self) -> &'static str {
+        if self.installation.is_some_and(Installation::is_uncertain) { LIMIT } else { "" }
+    }
+
     fn answer(&self, page: &mut Page) {
+        let limit = self.limit();
         match &self.reporting {
             Reporting::Begins(left) => {
-                page.line("Reporting", &format!("begins in {}", duration::rough(*left)));
+                page.line("Reporting", &format!("begins in {}{limit}", duration::rough(*left)));
                 page.line("Off", &self.turn_off);
             }
             Reporting::Off(why) => page.line("Reporting", &format!("off: {why}")),
             Reporting::On(by) => {
-                let is_uncertain = self.installation.is_some_and(Installation::is_uncertain);
-                let limit = if is_uncertain { ", as far as it could be read" } else { "" };
                 page.line("Reporting", &format!("on{limit}"));
                 page.line("Why", by);
                 page.line("Off", &self.turn_off);
@@ -96,19 +102,15 @@ impl Explanation<'_> {
         let grace_period = &config.grace_period;
         if !grace_period.value.is_zero() {
             let (age, by) = (duration::text(grace_period.value), &grace_period.origin);
-            page.line(
-                "First",
-                &format!("{age} after the cluster and the CronJob were created ({by})"),
-            );
+            let first = format!("{age} after the cluster and the CronJob were created ({by})");
+            page.line("First", &first);
         }
     }
 
     fn when(&self, config: &Config) -> String {
         let spread = duration::text(config.spread);
         let wait = match &self.report {
-            _ if config.spread.is_zero() => {
-                "as soon as the cluster was read (no spread is set)".into()
-            }
+            _ if config.spread.is_zero() => "as soon as the cluster was read (no spread)".into(),
             Ok((facts, _)) => {
                 let wait = duration::text(spread::wait(&facts.kube_system.uid, config.spread));
                 format!("{wait} after the cluster was read: its UUID modulo the spread of {spread}")

@@ -27,19 +27,11 @@ pub struct Field {
 pub const FIELDS: [Field; 8] = [
     field("appVersion", "GET /version", "which releases are in use, and which can be retired"),
     field("kubernetesVersion", "GET /version", "which Kubernetes versions still need fixes"),
-    field(
-        "clusteruuid",
-        "GET /api/v1/namespaces/kube-system",
-        "counting a cluster once, not at every report",
-    ),
+    field("clusteruuid", "GET /api/v1/namespaces/kube-system", "counting each cluster only once"),
     field("nodeCount", "GET /api/v1/nodes", "which cluster sizes to test"),
     field("serverNodeCount", "GET /api/v1/nodes", "how many clusters are highly available"),
     field("agentNodeCount", "GET /api/v1/nodes", "how many workers depend on one control plane"),
-    field(
-        "cni-plugin",
-        "GET .../daemonsets/NAME, one by one",
-        "which network plugins to test a release with",
-    ),
+    field("cni-plugin", "GET .../daemonsets/NAME", "which network plugins to test a release with"),
     field("os", "GET /api/v1/nodes", "which operating systems to test a release on"),
 ];
 
@@ -100,17 +92,9 @@ impl<'a> From<&'a Facts> for Payload<'a> {
     /// Destructures the facts without `..`: a new fact does not compile until somebody decides here
     /// if it leaves the cluster.
     fn from(facts: &'a Facts) -> Self {
-        let Facts {
-            version,
-            kube_system:
-                NamespaceMeta {
-                    uid,
-                    // Never sent; used for the grace period.
-                    creation_timestamp: _,
-                },
-            nodes,
-            cni,
-        } = facts;
+        let Facts { version, kube_system, nodes, cni } = facts;
+        // The creation time is never sent. The grace period counts from it.
+        let NamespaceMeta { uid, creation_timestamp: _ } = kube_system;
         Self {
             app_version: version.full(),
             extra_tag_info: Tags { kubernetes_version: version.kubernetes(), clusteruuid: *uid },

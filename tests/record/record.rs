@@ -66,7 +66,7 @@ pub fn record(cluster: &Cluster, env: &Env, folder: &Path) -> Result<String, Box
         ("api/v1/nodes.table.json".to_owned(), table(&nodes)),
     ];
     for row in META.iter().chain(PRIMARY) {
-        if api.has_daemonset(row.daemonset)? {
+        if api.first_daemonset(std::slice::from_ref(row), |row| row.daemonset)?.is_some() {
             let metadata =
                 json!({"name": row.daemonset.name, "namespace": row.daemonset.namespace});
             let kind = "PartialObjectMetadata";
