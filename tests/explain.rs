@@ -4,7 +4,9 @@
 
 mod support;
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +14,7 @@ use metrics_responder::internals::{FIELDS, MANIFEST, PRIMARY, opt_out_command};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::api::{self, Handled};
-use support::run::{Pod, Run, bare_with, scene};
+use support::run::{Pod, Run, bare_with, finish, scene};
 use support::server::{Server, closed_port};
 use support::{Folder, cluster, clusters, expected};
 
@@ -371,6 +373,16 @@ fn a_source_that_may_not_be_read_is_named() {
     let page = Installed::new().cron_job(&of_container("env"), from).page();
     assert_eq!(first_line(&page), "Reporting  on, as far as it could be read", "{page}");
     assert!(page.contains("\nNot read   METRICS_RESPONDER_ENABLED of cronjob/"), "{page}");
+    let off = json!({"METRICS_RESPONDER_ENABLED": "false"});
+    for (key, value, source) in [
+        ("envFrom", json!([{"configMapRef": {"name": "x"}}]), "configmap/x: this command does"),
+        ("args", json!(["--strict"]), "the arguments of the container in cronjob/"),
+    ] {
+        let installed = Installed::new().cron_job(&of_container("envFrom"), Value::Null);
+        let page = installed.overridden(&off).cron_job(&of_container(key), value).page();
+        assert_eq!(first_line(&page), "Reporting  on, as far as it could be read", "{page}");
+        assert!(page.contains(&format!("\nNot read   {source}")), "{page}");
+    }
 }
 
 #[test]
@@ -479,11 +491,30 @@ fn a_preview_that_fails_names_the_option_the_server_and_the_credential() {
     let run = bare_with(&["--dry-run", "--kubeconfig", "/a=b \"c\"\n"], &[]);
     let expected = "--kubeconfig /a=b \"c\"?: No such file or directory (os error 2)";
     assert_eq!(run.answer(), Some(expected), "{run:?}");
-    let (run, server) = Installed { refused: vec![(CRON_JOB, 401)], ..Installed::new() }.run();
-    let expected = format!(
-        "http://127.0.0.1:{}: GET {CRON_JOB}: status 401, the API server does not accept this credential",
-        server.port
-    );
-    assert_eq!((run.code, &*run.stdout), (Some(1), ""), "{run:?}");
-    assert!(run.answer().unwrap().ends_with(&expected), "{run:?}");
+    for path in [CRON_JOB, CONFIG_MAP, OVERRIDE] {
+        let (run, server) = Installed { refused: vec![(path, 401)], ..Installed::new() }.run();
+        let expected = format!(
+            "http://127.0.0.1:{}: GET {path}: status 401, the API server does not accept this credential",
+            server.port
+        );
+        assert_eq!((run.code, &*run.stdout), (Some(1), ""), "{run:?}");
+        assert!(run.answer().unwrap().ends_with(&expected), "{run:?}");
+    }
+}
+
+#[test]
+fn an_error_of_standard_output_does_not_name_the_kubeconfig() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let installed = Installed::new();
+    let (kubeconfig, _server) = installed.kubeconfig();
+    for preview in ["--dry-run", "--explain"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-responder"));
+        command.env_clear().args([preview, "--kubeconfig"]).arg(&kubeconfig);
+        let run = finish(command.stdout(full).stderr(Stdio::piped()).spawn().unwrap());
+        let expected = "standard output: No space left on device (os error 28)";
+        assert_eq!((run.code, run.answer()), (Some(1), Some(expected)), "{run:?}");
+    }
 }
