@@ -237,13 +237,15 @@ impl Installed {
         (bare_with(&args, &env), server)
     }
 
-    /// Returns the page, and checks that it contains no secret and no control character.
+    /// Returns the page, and checks that it contains no secret and no control character, and that no
+    /// line ends in a blank.
     fn page(&self) -> String {
         let (run, server) = self.run();
         assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
         assert!(!run.stdout.contains("acme-canary"), "{run:?}");
         let is_text = |c: char| c == '\n' || !c.is_control();
         assert!(run.stdout.chars().all(is_text), "{run:?}");
+        assert!(!run.stdout.contains(" \n"), "{run:?}");
         for request in server.seen() {
             assert!(!request.target.contains("secret"), "{request:?}");
         }
@@ -312,6 +314,13 @@ fn the_first_line_says_whether_this_cluster_reports() {
         .cron_job("/metadata/creationTimestamp", ago(10))
         .file("gracePeriod: 0s\n")
         .answers("on");
+    // The age of the cluster counts too, and also if the nodes cannot be read.
+    let mut young = Installed::new();
+    let uid = "0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e";
+    let namespace = json!({"metadata": {"uid": uid, "creationTimestamp": ago(10)}});
+    young.objects.push(("/api/v1/namespaces/kube-system".to_owned(), namespace));
+    young.answers("begins in 14h");
+    young.refuses("/api/v1/nodes").answers("begins in 14h");
 }
 
 #[test]
@@ -323,6 +332,14 @@ fn the_order_of_the_sources_is_that_of_kubernetes() {
     Installed::new().overridden(&off).cron_job(&of_container("env"), env("true")).answers("on");
     Installed::new().overridden(&off).cron_job(&of_container("env"), env("")).answers("on");
     Installed::new().overridden(&on).file("enabled: false\n").answers("on");
+    let prefixed = json!([{
+        "prefix": "METRICS_RESPONDER_",
+        "configMapRef": {"name": "rke2-metrics-responder-override"},
+    }]);
+    Installed::new()
+        .overridden(&json!({"ENABLED": "false"}))
+        .cron_job(&of_container("envFrom"), prefixed)
+        .answers("off: configmap/rke2-metrics-responder-override: METRICS_RESPONDER_ENABLED");
     // A manifest of an earlier version does not read the override.
     Installed::new().overridden(&off).cron_job(&of_container("envFrom"), Value::Null).answers("on");
 }
@@ -445,6 +462,9 @@ fn the_page_shows_the_proxy_the_last_run_and_another_version() {
     ] {
         assert!(page.contains(expected), "{expected}: {page}");
     }
+    let image = "x:v0\u{1b}[31m\nReporting  off";
+    let page = Installed::new().cron_job(&of_container("image"), image.into()).page();
+    assert!(page.contains("\nImage      v0?[31m?Reporting  off is installed"), "{page}");
     let own = concat!("x:v", env!("CARGO_PKG_VERSION"), "-fips@sha256:0123");
     let page = Installed::new().cron_job(&of_container("image"), own.into()).page();
     assert!(!page.contains("\nImage "), "{page}");
