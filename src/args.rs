@@ -273,6 +273,7 @@ mod tests {
             ("--dry-run --recorded r", &[named], Cluster::Recorded("r".into())),
             ("--dry-run --serviceaccount-dir s", &[named], Cluster::Own("s".into())),
             ("--dry-run", &[named, pod], own),
+            ("--dry-run", &[("KUBECONFIG", "a:b"), pod], Cluster::Own(SERVICE_ACCOUNT.into())),
             ("", &[named], Cluster::Own(SERVICE_ACCOUNT.into())),
             ("--dry-run", &[("KUBECONFIG", "")], Cluster::Own(SERVICE_ACCOUNT.into())),
         ] {

@@ -83,7 +83,7 @@ mod tests {
             ("a\"b\\c", "\"a\\\"b\\\\c\""),
             ("a\nlevel=error", "\"a\\nlevel=error\""),
             ("\u{1b}[31m", "\"\\u001b[31m\""),
-            ("\u{7f}\u{85}", "\"??\""),
+            ("\u{1f}\u{7f}\u{85}", "\"\\u001f??\""),
         ] {
             assert_eq!(value(text), written);
         }

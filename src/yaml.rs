@@ -131,6 +131,9 @@ mod tests {
             ("", "{a: ", "}"),
             ("", "[{a: ", "}]"),
             ("a: x\n? ", "[", "]"),
+            ("", "[x, ", "]"),
+            // No comment begins within a word.
+            ("a#b: ", "[", "]"),
             // An apostrophe within a word does not begin a quoted text.
             ("a: don't # b\nb: ", "[", "]"),
         ] {

@@ -4,7 +4,9 @@
 
 mod support;
 
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -12,7 +14,7 @@ use metrics_responder::internals::{FIELDS, MANIFEST, PRIMARY, opt_out_command};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use support::api::{self, Handled};
-use support::run::{Pod, Run, bare_with, scene};
+use support::run::{Pod, Run, bare_with, finish, scene};
 use support::server::{Server, closed_port};
 use support::{Folder, cluster, clusters, expected};
 
@@ -235,13 +237,15 @@ impl Installed {
         (bare_with(&args, &env), server)
     }
 
-    /// Returns the page, and checks that it contains no secret and no control character.
+    /// Returns the page, and checks that it contains no secret and no control character, and that no
+    /// line ends in a blank.
     fn page(&self) -> String {
         let (run, server) = self.run();
         assert_eq!((run.code, &*run.stderr), (Some(0), ""), "{run:?}");
         assert!(!run.stdout.contains("acme-canary"), "{run:?}");
         let is_text = |c: char| c == '\n' || !c.is_control();
         assert!(run.stdout.chars().all(is_text), "{run:?}");
+        assert!(!run.stdout.contains(" \n"), "{run:?}");
         for request in server.seen() {
             assert!(!request.target.contains("secret"), "{request:?}");
         }
@@ -310,6 +314,13 @@ fn the_first_line_says_whether_this_cluster_reports() {
         .cron_job("/metadata/creationTimestamp", ago(10))
         .file("gracePeriod: 0s\n")
         .answers("on");
+    // The age of the cluster counts too, and also if the nodes cannot be read.
+    let mut young = Installed::new();
+    let uid = "0fd6ac60-b9ea-46b8-85fa-cb6cfdb9e57e";
+    let namespace = json!({"metadata": {"uid": uid, "creationTimestamp": ago(10)}});
+    young.objects.push(("/api/v1/namespaces/kube-system".to_owned(), namespace));
+    young.answers("begins in 14h");
+    young.refuses("/api/v1/nodes").answers("begins in 14h");
 }
 
 #[test]
@@ -321,6 +332,14 @@ fn the_order_of_the_sources_is_that_of_kubernetes() {
     Installed::new().overridden(&off).cron_job(&of_container("env"), env("true")).answers("on");
     Installed::new().overridden(&off).cron_job(&of_container("env"), env("")).answers("on");
     Installed::new().overridden(&on).file("enabled: false\n").answers("on");
+    let prefixed = json!([{
+        "prefix": "METRICS_RESPONDER_",
+        "configMapRef": {"name": "rke2-metrics-responder-override"},
+    }]);
+    Installed::new()
+        .overridden(&json!({"ENABLED": "false"}))
+        .cron_job(&of_container("envFrom"), prefixed)
+        .answers("off: configmap/rke2-metrics-responder-override: METRICS_RESPONDER_ENABLED");
     // A manifest of an earlier version does not read the override.
     Installed::new().overridden(&off).cron_job(&of_container("envFrom"), Value::Null).answers("on");
 }
@@ -371,6 +390,16 @@ fn a_source_that_may_not_be_read_is_named() {
     let page = Installed::new().cron_job(&of_container("env"), from).page();
     assert_eq!(first_line(&page), "Reporting  on, as far as it could be read", "{page}");
     assert!(page.contains("\nNot read   METRICS_RESPONDER_ENABLED of cronjob/"), "{page}");
+    let off = json!({"METRICS_RESPONDER_ENABLED": "false"});
+    for (key, value, source) in [
+        ("envFrom", json!([{"configMapRef": {"name": "x"}}]), "configmap/x: this command does"),
+        ("args", json!(["--strict"]), "the arguments of the container in cronjob/"),
+    ] {
+        let installed = Installed::new().cron_job(&of_container("envFrom"), Value::Null);
+        let page = installed.overridden(&off).cron_job(&of_container(key), value).page();
+        assert_eq!(first_line(&page), "Reporting  on, as far as it could be read", "{page}");
+        assert!(page.contains(&format!("\nNot read   {source}")), "{page}");
+    }
 }
 
 #[test]
@@ -433,6 +462,9 @@ fn the_page_shows_the_proxy_the_last_run_and_another_version() {
     ] {
         assert!(page.contains(expected), "{expected}: {page}");
     }
+    let image = "x:v0\u{1b}[31m\nReporting  off";
+    let page = Installed::new().cron_job(&of_container("image"), image.into()).page();
+    assert!(page.contains("\nImage      v0?[31m?Reporting  off is installed"), "{page}");
     let own = concat!("x:v", env!("CARGO_PKG_VERSION"), "-fips@sha256:0123");
     let page = Installed::new().cron_job(&of_container("image"), own.into()).page();
     assert!(!page.contains("\nImage "), "{page}");
@@ -479,11 +511,30 @@ fn a_failed_preview_names_the_kubeconfig_and_the_server_and_explains_a_401() {
     let run = bare_with(&["--dry-run", "--kubeconfig", "/a=b \"c\"\n"], &[]);
     let expected = "--kubeconfig /a=b \"c\"?: No such file or directory (os error 2)";
     assert_eq!(run.answer(), Some(expected), "{run:?}");
-    let (run, server) = Installed { refused: vec![(CRON_JOB, 401)], ..Installed::new() }.run();
-    let expected = format!(
-        "http://127.0.0.1:{}: GET {CRON_JOB}: status 401, the API server does not accept this credential",
-        server.port
-    );
-    assert_eq!((run.code, &*run.stdout), (Some(1), ""), "{run:?}");
-    assert!(run.answer().unwrap().ends_with(&expected), "{run:?}");
+    for path in [CRON_JOB, CONFIG_MAP, OVERRIDE] {
+        let (run, server) = Installed { refused: vec![(path, 401)], ..Installed::new() }.run();
+        let expected = format!(
+            "http://127.0.0.1:{}: GET {path}: status 401, the API server does not accept this credential",
+            server.port
+        );
+        assert_eq!((run.code, &*run.stdout), (Some(1), ""), "{run:?}");
+        assert!(run.answer().unwrap().ends_with(&expected), "{run:?}");
+    }
+}
+
+#[test]
+fn an_error_of_standard_output_does_not_name_the_kubeconfig() {
+    if !Path::new("/dev/full").exists() {
+        return;
+    }
+    let installed = Installed::new();
+    let (kubeconfig, _server) = installed.kubeconfig();
+    for preview in ["--dry-run", "--explain"] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-responder"));
+        command.env_clear().args([preview, "--kubeconfig"]).arg(&kubeconfig);
+        let run = finish(command.stdout(full).stderr(Stdio::piped()).spawn().unwrap());
+        let expected = "standard output: No space left on device (os error 28)";
+        assert_eq!((run.code, run.answer()), (Some(1), Some(expected)), "{run:?}");
+    }
 }

@@ -556,6 +556,11 @@ fn an_opt_out_takes_precedence_over_mistakes_which_are_reported() {
         let mistake = run.answer().unwrap().strip_prefix(IGNORED).unwrap();
         assert!(mistake.starts_with('/') && mistake.contains(told), "{mistake}");
     }
+    // The registry also counts beside a mistake.
+    let folder = Folder::new();
+    folder.write("config.yaml", format!("{OFF}system-default-registry: a\ndo-not-track: x\n"));
+    let run = manifest(&folder, &[]);
+    assert_eq!(Objects::of(&run.stdout).image(), format!("a/{IMAGE}"), "{run:?}");
     // The last value of a key counts, and a misspelt word is not an opt-out.
     for (config, drop_in) in [
         (OFF, "metrics-responder-enabled: true\nmetrics-responder-config: {endpint: x}"),

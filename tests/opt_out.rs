@@ -278,9 +278,11 @@ fn a_preview_that_cannot_be_printed_is_a_failure() {
         assert_eq!(run.lines().len(), 1);
         assert_eq!(run.answer(), Some(reason), "{run:?}");
     }
-    let (pod, ..) = scene(CLUSTER);
-    let run = pod.config("spread: soon\n").args(["--dry-run"]).run();
-    assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+    for config in ["spread: soon\n", "caFile: /nowhere/ca.pem\n"] {
+        let (pod, ..) = scene(CLUSTER);
+        let run = pod.config(config).args(["--dry-run"]).run();
+        assert_eq!((run.code, run.stdout.as_str()), (Some(2), ""), "{run:?}");
+    }
 }
 
 /// The scene, in a cluster and with a CronJob of these creationTimestamps. `None` answers 404.

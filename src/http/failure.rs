@@ -46,7 +46,7 @@ impl Failure {
             },
             E::Rustls(e) => tls_failure(&e),
             E::HostNotFound => (Kind::NoAnswer, "the host name has no address".into()),
-            // Keep ureq's words and the status, and drop the rest, which the proxy wrote.
+            // Drop the text after the slash: ureq repeats the status there.
             E::ConnectProxyFailed(e) => {
                 let reason = e.split('/').next().unwrap_or_default();
                 (Kind::NoAnswer, format!("no tunnel: {reason}").into())

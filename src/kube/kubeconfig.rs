@@ -544,17 +544,22 @@ mod tests {
 
     #[test]
     fn the_error_for_an_unsupported_key_names_a_remedy() {
-        for (cluster, user) in [
-            ("proxy-url: 'http://p'", ""),
-            ("tls-server-name: x", ""),
-            ("insecure-skip-tls-verify: true", ""),
-            ("", "exec: {}"),
-            ("", "exec: []"),
-            ("", "auth-provider: ''"),
+        let proxy = "run kubectl proxy and use a kubeconfig with server http://127.0.0.1:8001";
+        for (cluster, user, other) in [
+            ("proxy-url: 'http://p'", "", ""),
+            ("tls-server-name: x", "", "set server to a name that is in its certificate, or "),
+            (
+                "insecure-skip-tls-verify: true",
+                "",
+                "set certificate-authority-data to the cluster's CA, or ",
+            ),
+            ("", "exec: {}", ""),
+            ("", "exec: []", ""),
+            ("", "auth-provider: ''", ""),
         ] {
             let error = open(&kubeconfig(cluster, user)).err().unwrap();
-            let remedy = "run kubectl proxy and use a kubeconfig with server http://127.0.0.1:8001";
-            assert!(error.ends_with(remedy), "{error}");
+            let remedy = format!("not supported here; {other}{proxy}");
+            assert!(error.ends_with(&remedy), "{error}");
         }
     }
 

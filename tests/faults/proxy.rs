@@ -52,7 +52,7 @@ fn answers() -> Vec<Row> {
             .gives(through("no tunnel: proxy server responded 407")),
         row("it refuses")
             .proxy_replies(answer(403, "acme-canary"))
-            .gives(through("no tunnel: proxy server responded 403")),
+            .gives(through("no tunnel: proxy server responded 403\"")),
         row("it never answers")
             .short()
             .proxy_answers(|_| stall())
