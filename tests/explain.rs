@@ -393,12 +393,86 @@ fn a_source_that_may_not_be_read_is_named() {
     let off = json!({"METRICS_RESPONDER_ENABLED": "false"});
     for (key, value, source) in [
         ("envFrom", json!([{"configMapRef": {"name": "x"}}]), "configmap/x: this command does"),
-        ("args", json!(["--strict"]), "the arguments of the container in cronjob/"),
+        ("args", json!(["--strict"]), "the command line of the container in cronjob/"),
     ] {
         let installed = Installed::new().cron_job(&of_container("envFrom"), Value::Null);
         let page = installed.overridden(&off).cron_job(&of_container(key), value).page();
         assert_eq!(first_line(&page), "Reporting  on, as far as it could be read", "{page}");
         assert!(page.contains(&format!("\nNot read   {source}")), "{page}");
+    }
+}
+
+/// A source that comes later in the pod may set the variable again.
+#[test]
+fn an_opt_out_that_could_be_undone_is_qualified() {
+    let off = json!({"METRICS_RESPONDER_ENABLED": "false"});
+    let own = json!({"configMapRef": {"name": "rke2-metrics-responder-override"}});
+    let secret = json!({"secretRef": {"name": "rke2-metrics-responder-override"}});
+    let answer = "off: configmap/rke2-metrics-responder-override: METRICS_RESPONDER_ENABLED";
+    for (sources, limit) in [
+        (json!([secret, own]), ""),
+        (json!([own, secret]), ", as far as it could be read"),
+        (json!([own, {"configMapRef": {"name": "x"}}]), ", as far as it could be read"),
+    ] {
+        Installed::new()
+            .overridden(&off)
+            .cron_job(&of_container("envFrom"), sources)
+            .answers(&format!("{answer}{limit}"));
+    }
+}
+
+/// The kubelet replaces `$(NAME)`.
+#[test]
+fn a_value_that_refers_to_another_one_is_not_judged() {
+    for (name, answer) in [
+        ("METRICS_RESPONDER_ENABLED", "on, as far as it could be read"),
+        ("DO_NOT_TRACK", "on, as far as it could be read"),
+        ("METRICS_RESPONDER_ENDPOINT", "on"),
+        ("HTTPS_PROXY", "on"),
+    ] {
+        let value = json!([{"name": name, "value": "$(OTHER)"}]);
+        let installed = Installed::new().cron_job(&of_container("env"), value);
+        installed.answers(answer);
+        let unread = format!("\nNot read   {name} of cronjob/");
+        assert!(installed.page().contains(&unread), "{}", installed.page());
+    }
+    let from = json!([{"name": "METRICS_RESPONDER_DISABLED", "valueFrom": {"configMapKeyRef": {"name": "x", "key": "y"}}}]);
+    let page = Installed::new().cron_job(&of_container("env"), from).page();
+    let mistake = "Reporting  off: a mistake stops each run: cronjob/rke2-metrics-responder: \
+                   METRICS_RESPONDER_DISABLED: not a variable";
+    assert!(page.starts_with(mistake), "{page}");
+}
+
+#[test]
+fn the_container_is_found_by_its_name() {
+    let sidecar = json!({
+        "name": "sidecar",
+        "image": "x:y",
+        "env": [{"name": "METRICS_RESPONDER_ENABLED", "value": "false"}],
+    });
+    Installed::new()
+        .change(CRON_JOB, |cron_job| {
+            let containers = cron_job.pointer_mut(CONTAINER.trim_end_matches("/0")).unwrap();
+            containers.as_array_mut().unwrap().insert(0, sidecar);
+        })
+        .answers("on");
+}
+
+#[test]
+fn the_command_that_turns_it_off_works_for_this_installation() {
+    let suspend = r#"patch cronjob rke2-metrics-responder -p '{"spec":{"suspend":true}}'"#;
+    let patch = r#"patch configmap rke2-metrics-responder-override -p '{"data":{"METRICS_RESPONDER_ENABLED":"false"}}'"#;
+    let create = "create configmap rke2-metrics-responder-override --from-literal=METRICS_RESPONDER_ENABLED=false";
+    let on = json!([{"name": "METRICS_RESPONDER_ENABLED", "value": "true"}]);
+    for (installed, command) in [
+        (Installed::new(), create),
+        (Installed::new().overridden(&json!({"HTTPS_PROXY": "http://p:1"})), patch),
+        (Installed::new().cron_job(&of_container("env"), on), suspend),
+        (Installed::new().cron_job(&of_container("envFrom"), Value::Null), suspend),
+    ] {
+        let page = installed.page();
+        let off = page.lines().find(|line| line.starts_with("Off        kubectl ")).unwrap();
+        assert!(off.ends_with(&format!(" -n kube-system {command}")), "{page}");
     }
 }
 

@@ -200,7 +200,10 @@ fn the_deadline_of_a_job_follows_spread_and_timeout() {
     let off = format!("{OFF}metrics-responder-config: {{spread: 8h}}\n");
     assert_eq!(printed(&off, &[]).deadline(), 7200);
     let error = refused("metrics-responder-config: {spread: 7h54m40s}");
-    assert!(error.starts_with("metrics-responder-config: spread + 2 * timeout"), "{error}");
+    let expected = "/config.yaml: metrics-responder-config: spread + 2 * timeout";
+    assert!(error.starts_with(expected), "{error}");
+    // A part of a second counts as a whole one, as in the chart.
+    assert_eq!(refused("metrics-responder-config: {spread: 7h54m39s1ms}"), error);
 }
 
 #[test]
@@ -282,6 +285,16 @@ fn a_machine_without_a_configuration_is_refused_or_gets_the_defaults_written() {
 
 /// A configuration, and how the refusal begins.
 const WRONG: &[(&str, &str)] = &[
+    // An opt-out without a blank, a key without a value, and a key that is a mapping.
+    (
+        "metrics-responder-config: {enabled:false}",
+        "/config.yaml: metrics-responder-config: unknown",
+    ),
+    ("metrics-responder-config:\n  disabled:", "/config.yaml: metrics-responder-config: unknown"),
+    (
+        "metrics-responder-config: {{enabled: false}}",
+        "/config.yaml: metrics-responder-config: a map",
+    ),
     ("metrics-responder-enabled: maybe", "/config.yaml: metrics-responder-enabled: true or false"),
     (
         "metrics-responder-enabled: [false, false]",
@@ -388,7 +401,6 @@ fn what_says_nothing_is_not_set() {
         "system-default-registry: ''",
         "system-default-registry: ' / '",
         "disable: [rke2-security-responder, rke2-metrics-server]",
-        "disable: {rke2-metrics-responder: true}",
         "[]",
         "# nothing\n---\n[ ]\n",
         "? [metrics-responder-enabled]\n: false\n? {a: b}\n: c\n7: x\n~: y",
@@ -438,6 +450,12 @@ fn an_opt_out_is_found_in_whatever_rke2_accepts() {
         "disable: [a]\ndisable+: ['b,rke2-metrics-responder']\n",
         "disable+: [rke2-metrics-responder]\ndisable+: [a]\n",
         "disable: [rke2-metric-responder]\n",
+        "disable: {rke2-metrics-responder: true}\n",
+        "disable:\n  - rke2-metrics-responder:\n",
+        "disable:\n  - name: metrics-responder\n",
+        "disable: metrics-responder\nmetrics-responder-config: {spread: 1m, spread: 2m}\n",
+        "metrics-responder-config: {enabled: false, spread: 1m, spread: 2m}\n",
+        "metrics-responder-config:\n  enabled: false\n  spread: !!int x\n",
     ] {
         for (file, drop_in) in [(config, ""), ("", config)] {
             let folder = Folder::new();

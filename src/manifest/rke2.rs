@@ -206,9 +206,9 @@ impl Rke2Config {
         // Other mistakes must not undo `enabled: false`.
         self.keys.extend(keys);
         if let Some(value) = schedule_key {
-            let schedule = schedule(&value);
-            self.schedule =
-                Some(schedule.map_err(|e| Error::config(format!("{place}.schedule"), e))?);
+            let schedule =
+                schedule(&value).map_err(|e| Error::config(format!("{place}.schedule"), e));
+            self.schedule = Some(schedule?);
         }
         self.check(place)
     }
@@ -480,6 +480,13 @@ mod tests {
             assert!(error.kind == error::ErrorKind::Config, "{error}");
             fs::remove_file(link).unwrap();
         }
+        // An opt-out in a drop-in counts beside it.
+        let config = folder.join("config.yaml");
+        std::os::unix::fs::symlink("/nowhere", &config).unwrap();
+        fs::create_dir(folder.join("config.yaml.d")).unwrap();
+        fs::write(folder.join("config.yaml.d/1.yaml"), "disable: metrics-responder").unwrap();
+        let (config, mistake) = Rke2Config::read(&config).unwrap().validate().unwrap();
+        assert!(!config.is_enabled() && mistake.unwrap().to_string().contains("/config.yaml: "));
         fs::remove_dir_all(&folder).unwrap();
         fs::write(&folder, "a file where a folder should be").unwrap();
         assert!(find(None, &Env::of(&[]), &root, true).is_err());
