@@ -206,9 +206,8 @@ impl Rke2Config {
         // Other mistakes must not undo `enabled: false`.
         self.keys.extend(keys);
         if let Some(value) = schedule_key {
-            let schedule =
-                schedule(&value).map_err(|e| Error::config(format!("{place}.schedule"), e));
-            self.schedule = Some(schedule?);
+            let place = format!("{place}.schedule");
+            self.schedule = Some(schedule(&value).map_err(|e| Error::config(place, e))?);
         }
         self.check(place)
     }
