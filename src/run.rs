@@ -31,7 +31,7 @@ pub enum Outcome {
         /// The command that turns reporting off.
         turn_off: String,
     },
-    /// The command line is wrong, or a command that a person typed failed.
+    /// The command line is wrong, or a command typed by a person failed.
     CommandFailed(Error),
     /// Reporting is off.
     Disabled {

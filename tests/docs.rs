@@ -116,7 +116,7 @@ fn the_readme_answers_the_questions_of_a_reluctant_admin() {
         "[private report](https://github.com/rancher/rke2-metrics-responder/security/advisories/new)",
         "The ServiceAccount can get the namespace `kube-system`, list nodes, get DaemonSets that have a name of the \
          CNI table, and get its own CronJob.",
-        "No report is sent in the first 24 hours (`gracePeriod` in the manifest). They count from the creation of the \
+        "No report is sent in the first 24 hours (`gracePeriod` in the manifest). They start with the creation of the \
          cluster or of the CronJob, whichever is later.",
         "[Contributing](.github/CONTRIBUTING.md)",
     ] {

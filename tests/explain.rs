@@ -67,7 +67,7 @@ fn the_explanation_says_where_when_why_and_how_to_stop_it() {
         "Reporting  on\nWhy        METRICS_RESPONDER_ENABLED\n",
         "Where      POST https://receiver.example/v1 (as configured)\n",
         "Proxy      proxy.example:3128 (HTTPS_PROXY)\n",
-        "its UUID modulo the spread of 10m\n",
+        "(its UUID modulo the spread of 10m)\n",
         &off,
         "Now        nothing was sent\n",
         concat!("\nUser-Agent: rke2-metrics-responder/", env!("CARGO_PKG_VERSION"), "\n"),

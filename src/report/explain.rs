@@ -110,12 +110,12 @@ impl Explanation<'_> {
     fn when(&self, config: &Config) -> String {
         let spread = duration::text(config.spread);
         let wait = match &self.report {
-            _ if config.spread.is_zero() => "as soon as the cluster was read (no spread)".into(),
+            _ if config.spread.is_zero() => "right after reading the cluster (no spread)".into(),
             Ok((facts, _)) => {
                 let wait = duration::text(spread::wait(&facts.kube_system.uid, config.spread));
-                format!("{wait} after the cluster was read: its UUID modulo the spread of {spread}")
+                format!("{wait} after reading the cluster (its UUID modulo the spread of {spread})")
             }
-            Err(_) => format!("less than {spread} after the cluster was read"),
+            Err(_) => format!("less than {spread} after reading the cluster"),
         };
         format!("at each run, {wait}")
     }

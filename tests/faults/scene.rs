@@ -75,13 +75,12 @@ impl Scene {
         Self { endpoint, ..scene }
     }
 
-    /// Sets a proxy, and an endpoint that is not on this machine, since that would be reached
-    /// directly.
+    /// Sets a proxy, and an endpoint on another machine: a local one is reached without the proxy.
     pub fn proxy(self, url: &str) -> Self {
         self.change(|pod| pod.env("HTTPS_PROXY", url).endpoint("https://receiver.invalid/v1"))
     }
 
-    /// Answers the requests that have `part` in their path or query in another way.
+    /// Gives another answer to the requests that have `part` in their path or query.
     pub fn answer(self, part: &'static str, answer: impl Answer) -> Self {
         self.handlers.write().unwrap().push(Handler {
             part,
@@ -91,7 +90,7 @@ impl Scene {
         self
     }
 
-    /// Returns true if each of these answers was requested; otherwise a row would test nothing.
+    /// Returns true if every answer of this scene was used. If not, the row tests nothing.
     pub fn is_used(&self) -> bool {
         let handlers = self.handlers.read().unwrap();
         handlers.iter().all(|handler| handler.used.load(Ordering::SeqCst))
