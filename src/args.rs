@@ -158,7 +158,15 @@ pub(crate) fn text(words: &mut Arguments, name: &'static str) -> Result<Option<S
 
 /// Reads an option whose value is a path.
 pub(crate) fn path(words: &mut Arguments, name: &'static str) -> Result<Option<PathBuf>, Error> {
-    text(words, name).map(|path| path.map(PathBuf::from))
+    text(words, name)?.map(|path| local(name, path)).transpose()
+}
+
+/// Takes the path of an option or variable. Does not quote a URL, which may contain a password.
+pub(crate) fn local(name: &str, path: String) -> Result<PathBuf, Error> {
+    if path.contains("://") {
+        return Err(Error::args(format!("{name} expects a path, not a URL")));
+    }
+    Ok(path.into())
 }
 
 /// Returns the error for an unexpected argument. Quotes only a plain word, because anything else
@@ -256,6 +264,15 @@ mod tests {
             let error = report(line).options.unwrap_err().to_string();
             assert!(error.starts_with("unexpected argument"), "{error}");
             assert!(!error.contains("canary"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_url_in_place_of_a_path_is_not_shown() {
+        for option in ["--config", "--kubeconfig", "--recorded", "--serviceaccount-dir"] {
+            let line = format!("--dry-run {option} https://user:acme-canary@host/");
+            let error = report(&line).options.unwrap_err().to_string();
+            assert_eq!(error, format!("{option} expects a path, not a URL; see --help"));
         }
     }
 

@@ -118,8 +118,7 @@ impl Api {
             let origin = format!("--recorded {}", folder.display());
             return Err(Error::config(origin, "not a folder"));
         }
-        let backend = Backend::Recorded(folder.to_owned());
-        Ok(Self { backend, log })
+        Ok(Self { backend: Backend::Recorded(folder.to_owned()), log })
     }
 
     /// Returns the URL of the API server; a recording has none.

@@ -211,8 +211,6 @@ fn turned_off_meanwhile(
 /// Writes to standard output.
 pub(crate) fn print(text: &str) -> Result<Outcome, Error> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes())
-        .and_then(|()| out.flush())
-        .map_err(|e| Error::write("standard output", e))?;
-    Ok(Outcome::Printed)
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    written.map(|()| Outcome::Printed).map_err(|e| Error::write("standard output", e))
 }

@@ -168,11 +168,9 @@ fn refuse_misspelt_variables(env: &Env) -> Result<(), Error> {
     Err(Error::config(name, reason))
 }
 
-const PREFIX: &str = "METRICS_RESPONDER_";
-
 /// The variable of a key: `METRICS_RESPONDER_ALLOW_HTTP` for `allowHttp`.
 fn variable(key: &str) -> String {
-    let mut variable = PREFIX.to_owned();
+    let mut variable = "METRICS_RESPONDER_".to_owned();
     for c in key.chars() {
         if c.is_ascii_uppercase() {
             variable.push('_');

@@ -12,6 +12,7 @@ use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_yaml::{Mapping, Value};
 
+use crate::args::local;
 use crate::config::env::Env;
 use crate::config::file::read;
 use crate::config::settings::{KEYS, Keys, Settings, on_or_off};
@@ -62,7 +63,7 @@ pub(crate) fn find(
     }
     for (_, variable) in PLACES {
         if let Some(file) = env.get(variable)? {
-            return must_exist(Path::new(&file), variable).map(Some);
+            return must_exist(&local(variable, file)?, variable).map(Some);
         }
     }
     let (mut configured, mut is_server) = (Vec::new(), written);
@@ -89,9 +90,6 @@ pub(crate) fn find(
 }
 
 fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
-    if file.to_string_lossy().contains("://") {
-        return Err(Error::config(origin, "a file is expected: this program does not read a URL"));
-    }
     let fault = |e| Error::config(format!("{origin} {}", file.display()), e);
     fs::metadata(file).map(|_| file.to_owned()).map_err(fault)
 }
