@@ -69,11 +69,11 @@ pub(crate) fn find(
     let (mut configured, mut is_server) = (Vec::new(), written);
     for (place, _) in PLACES {
         let file = root.join(place);
-        // A link that dangles is an error when it is read.
-        if exists(&file).unwrap_or(true) || exists(&drop_in_folder(&file)).unwrap_or(true) {
+        let folder = file.parent().unwrap_or(root);
+        if exists(&file)? || exists(&drop_in_folder(&file))? {
             configured.push(file);
-        } else {
-            is_server |= file.parent().map_or(Ok(false), exists)?;
+        } else if exists(folder)? {
+            is_server = must_exist(folder, "the folder").map(|_| true)?;
         }
     }
     match configured.len() {
@@ -94,22 +94,25 @@ fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
     fs::metadata(file).map(|_| file.to_owned()).map_err(fault)
 }
 
-/// Returns true if the path exists. A dangling link and a path without permission are errors: if
-/// they counted as missing, reporting would be on by default.
+/// Returns true if the path exists. A dangling link does, and gives an error when it is read: if it
+/// counted as missing, reporting would be on by default.
 fn exists(path: &Path) -> Result<bool, Error> {
-    let found = match path.symlink_metadata() {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
-        _ => fs::metadata(path),
-    };
-    found.map(|_| true).map_err(|e| Error::config(path.display(), e))
+    match path.symlink_metadata() {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+        found => found.map(|_| true).map_err(|e| Error::config(path.display(), e)),
+    }
 }
 
 impl Rke2Config {
     /// Reads the file, which may be missing if it has drop-ins, and then the drop-ins.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let mut config = Self::default();
-        let own = exists(path).unwrap_or(true).then(|| path.to_owned());
-        for file in own.into_iter().chain(drop_ins(path)?) {
+        let own = exists(path)?.then(|| path.to_owned());
+        let drop_ins = drop_ins(path).unwrap_or_else(|mistake| {
+            config.keep(mistake);
+            Vec::new()
+        });
+        for file in own.into_iter().chain(drop_ins) {
             match read(&file, MAX_FILE) {
                 Ok(text) => config.add(&file.display().to_string(), &text),
                 Err(e) => config.keep(Error::config(file.display(), e)),
@@ -144,6 +147,7 @@ impl Rke2Config {
         let (name, adds) = name(key);
         match name {
             ENABLED => self.enabled = Some(flag(place, &value)?),
+            "metrics-responder-config" if value.is_null() => {}
             "metrics-responder-config" => self.configure(place, value, adds)?,
             // RKE2 itself knows this manifest by the name of its file, upgrade-responder.
             DISABLE => self.disabled = names_ours(&value) || adds && self.disabled,
@@ -186,9 +190,6 @@ impl Rke2Config {
     }
 
     fn configure(&mut self, place: &str, value: Value, adds: bool) -> Result<(), Error> {
-        if value.is_null() {
-            return Ok(());
-        }
         let Value::Mapping(mut keys) = value else {
             return Err(Error::config(place, "a mapping of keys to values is expected"));
         };
@@ -317,13 +318,11 @@ const ENDINGS: [&str; 2] = [".yaml", ".yml"];
 fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
     let folder = drop_in_folder(config);
     let fault = |e| Error::config(folder.display(), e);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(fault(e)),
-    };
+    if !exists(&folder)? {
+        return Ok(Vec::new());
+    }
     let mut files = Vec::new();
-    for entry in entries {
+    for entry in fs::read_dir(&folder).map_err(fault)? {
         let path = entry.map_err(fault)?.path();
         let name = path.to_string_lossy().to_ascii_lowercase();
         if ENDINGS.iter().any(|ending| name.ends_with(ending)) && !path.is_dir() {
@@ -477,6 +476,13 @@ mod tests {
             assert!(error.kind == error::ErrorKind::Config, "{error}");
             fs::remove_file(link).unwrap();
         }
+        // A folder of drop-ins that cannot be read is no missing one, and costs no opt-out.
+        let named = folder.join("a.yaml");
+        fs::write(&named, "").unwrap();
+        std::os::unix::fs::symlink("/nowhere", folder.join("a.yaml.d")).unwrap();
+        assert!(Rke2Config::read(&named).unwrap().validate().is_err());
+        fs::write(&named, "disable: metrics-responder").unwrap();
+        assert!(!Rke2Config::read(&named).unwrap().validate().unwrap().0.is_enabled());
         // An opt-out in a drop-in counts beside it.
         let config = folder.join("config.yaml");
         std::os::unix::fs::symlink("/nowhere", &config).unwrap();
