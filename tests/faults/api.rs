@@ -1,5 +1,6 @@
 //! Lists faults with which the API server cannot be reached, or refuses.
 
+use std::io;
 use std::thread;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use crate::row::{
 use crate::support::api::{self, Handled};
 use crate::support::cluster;
 use crate::support::pki::{Authority, P521_CA};
-use crate::support::server::{ACCEPTED, answer, closed_port, stall};
+use crate::support::server::{ACCEPTED, Connection, answer, closed_port, stall};
 
 pub fn connecting() -> Vec<Row> {
     let tables = [time(), tokens(), cas(), addresses(), connections(), closed_connections()];
@@ -130,22 +131,37 @@ pub fn without_p521(unverified: fn(&'static str) -> Outcome) -> Outcome {
     unverified("the certificate is signed with an algorithm that this build does not know")
 }
 
-/// A server may close a connection that it kept alive. The program repeats the GET once per run.
+/// A server may close a connection that it kept alive: before the next request, which then gets a
+/// connection of its own, or when that request is on its way. The program repeats the GET once per
+/// run.
 fn closed_connections() -> Vec<Row> {
-    let closes = |draft: Draft, path| {
-        draft.api_answers(path, |request, connection| {
-            let (status, body) = api::respond(&cluster(CLUSTER), request);
-            connection.reply(status, &body)?;
-            thread::sleep(Duration::from_millis(20));
-            Ok(Handled::Closed)
-        })
+    const PATHS: [&str; 4] = [VERSION, NAMESPACE, NODES, "/rke2-canal"];
+    let before = |path| {
+        closes(row(format!("it closes its connection after {path}")), path, |_| Ok(())).gives(Sent)
     };
-    let row =
-        |path| closes(row(format!("it closes its connection after {path}")), path).gives(Sent);
-    let first = closes(self::row("it closes its connection twice"), VERSION);
-    let twice = closes(first, NAMESPACE).gives(Offline("closed early | Connection reset"));
-    let rows = [VERSION, NAMESPACE, NODES, "/rke2-canal"].map(row);
-    rows.into_iter().chain([twice]).collect()
+    let at_next = |path| {
+        let row = row(format!("it closes its connection at the request after {path}"));
+        closes(row, path, next_request).gives(Sent)
+    };
+    let first = closes(row("it closes its connection twice"), VERSION, next_request);
+    let twice =
+        closes(first, NAMESPACE, next_request).gives(Offline("closed early | Connection reset"));
+    let rows = PATHS.map(before).into_iter().chain(PATHS.map(at_next));
+    rows.chain([twice]).collect()
+}
+
+/// Answers as usual, and closes the connection after `wait`.
+fn closes(draft: Draft, path: &'static str, wait: fn(&mut Connection) -> io::Result<()>) -> Draft {
+    draft.api_answers(path, move |request, connection| {
+        let (status, body) = api::respond(&cluster(CLUSTER), request);
+        connection.reply(status, &body)?;
+        wait(connection).map(|()| Handled::Closed)
+    })
+}
+
+/// Waits for the next request, and leaves it unread, so that closing the connection resets it.
+fn next_request(connection: &mut Connection) -> io::Result<()> {
+    connection.raw().peek(&mut [0]).map(drop)
 }
 
 pub fn refusals() -> Vec<Row> {
