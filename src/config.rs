@@ -3,7 +3,7 @@
 //! - `File`: the unparsed text of the YAML file, or the reason why it cannot be read.
 //! - `Settings`: typed values from file, environment and flag, each with its origin. This stage
 //!   opens no other file.
-//! - `Config`: the meaning of the settings for a run: on or off, the times, and the `Target`.
+//! - `Config`: the meaning of the settings for a run: on or off, the times, the endpoint and the proxy.
 //!
 //! A setting that is not understood is an error that names its place: the program never guesses.
 
@@ -68,8 +68,8 @@ impl Config {
         let place = file.place("");
         let settings = Settings::new(file.keys()?, &place, env, endpoint)?;
         let is_chosen = settings.endpoint.is_some();
-        let endpoint = settings.endpoint.map(|setting| setting.value);
-        let endpoint = endpoint.unwrap_or_else(|| Uri::from_static(DEFAULT_ENDPOINT));
+        let default = || Uri::from_static(DEFAULT_ENDPOINT);
+        let endpoint = settings.endpoint.map_or_else(default, |setting| setting.value);
         Ok(Self {
             switch,
             timeout: settings.timeout,

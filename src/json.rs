@@ -55,17 +55,13 @@ impl From<serde_json::Error> for JsonError {
 #[derive(Debug)]
 pub(crate) struct Counted<R> {
     inner: R,
-    bytes: u64,
+    /// The number of bytes read so far.
+    pub(crate) bytes: u64,
 }
 
 impl<R> Counted<R> {
     pub(crate) fn new(inner: R) -> Self {
         Self { inner, bytes: 0 }
-    }
-
-    /// Returns the number of bytes read so far.
-    pub(crate) fn total(&self) -> u64 {
-        self.bytes
     }
 }
 
@@ -106,6 +102,6 @@ mod tests {
     fn the_bytes_that_are_read_are_counted() {
         let mut counted = Counted::new(&b"{\"a\": 1}  "[..]);
         read::<std::collections::BTreeMap<String, u8>>(&mut counted).unwrap();
-        assert_eq!(counted.total(), 10);
+        assert_eq!(counted.bytes, 10);
     }
 }

@@ -221,7 +221,7 @@ impl Api {
                 200 => read(&mut body).map_err(|error| self.unreadable(path, error)),
                 status => refused(path, status, &mut body),
             };
-            bytes = body.total();
+            bytes = body.bytes;
             result
         });
         self.log.request("GET", path, status, bytes, started);

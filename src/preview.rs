@@ -14,7 +14,7 @@ use crate::kube::installation::{Installation, NAMESPACE};
 use crate::kube::timestamp::Timestamp;
 use crate::log::Log;
 use crate::report::age::Age;
-use crate::report::explain::{Explanation, LIMIT, Reporting};
+use crate::report::explain::{Explanation, Reporting};
 use crate::report::payload::Payload;
 use crate::run::{Outcome, print};
 
@@ -141,15 +141,13 @@ fn decide(
     let age = Age { cluster, installation: installation.created };
     let reporting = match (&config, opt_out) {
         _ if installation.is_suspended => Reporting::Off("suspended".to_owned()),
-        (_, Some(by)) if installation.could_undo(&by) => Reporting::Off(by + LIMIT),
-        (_, Some(by)) => Reporting::Off(by),
-        _ if installation.lacks_file() => {
-            let reason = "configmap/rke2-metrics-responder is missing, so no pod starts";
-            Reporting::Off(reason.to_owned())
+        (_, Some(by)) => Reporting::Off(format!("{by}{}", installation.limit_of(&by))),
+        _ if installation.lacks_file => {
+            Reporting::Off(format!("{} is missing, so no pod starts", installation.place))
         }
         (Err(error), None) => {
             let mistake = installation.with_object(&error.to_string());
-            Reporting::Off(format!("a mistake stops each run: {mistake}"))
+            Reporting::Off(format!("a mistake stops each run: {mistake}{}", installation.limit()))
         }
         (Ok(config), None) => match reporting(config, age, now) {
             Reporting::On(by) => Reporting::On(installation.with_object(&by)),

@@ -47,7 +47,7 @@ fn verdict_on(
         200 => {
             let mut reply = Counted::new(response.into_reader(Some(MAX_REPLY)));
             let verdict = read_reply(&mut reply);
-            *bytes = reply.total();
+            *bytes = reply.bytes;
             verdict.map_err(|error| match error {
                 JsonError::Io(e) => client.body_failure(e).reason,
                 JsonError::Syntax(e) | JsonError::Shape(e) => {

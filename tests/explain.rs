@@ -264,6 +264,9 @@ fn ago(hours: u64) -> Value {
     support::timestamp(now.as_secs() - hours * 3600).into()
 }
 
+/// Limits an answer.
+const LIMIT: &str = ", as far as it could be read";
+
 const CONTAINER: &str = "/spec/jobTemplate/spec/template/spec/containers/0";
 
 fn of_container(key: &str) -> String {
@@ -296,6 +299,9 @@ fn the_first_line_says_whether_this_cluster_reports() {
     Installed::nothing().answers("off: not installed in kube-system");
     let suspended = || Installed::new().cron_job("/spec/suspend", true.into());
     suspended().answers("off: suspended");
+    Installed::new()
+        .cron_job("/spec/jobTemplate/spec/suspend", true.into())
+        .answers("off: suspended");
     suspended().overridden(&disabled).answers("off: suspended");
     Installed::new()
         .overridden(&disabled)
@@ -392,8 +398,12 @@ fn a_source_that_may_not_be_read_is_named() {
     assert!(page.contains("\nNot read   METRICS_RESPONDER_ENABLED of cronjob/"), "{page}");
     let off = json!({"METRICS_RESPONDER_ENABLED": "false"});
     for (key, value, source) in [
-        ("envFrom", json!([{"configMapRef": {"name": "x"}}]), "configmap/x: this command does"),
-        ("args", json!(["--strict"]), "the command line of the container in cronjob/"),
+        ("envFrom", json!([{"configMapRef": {"name": "x"}}]), "configmap/x: its variables"),
+        (
+            "args",
+            json!(["--strict"]),
+            "cronjob/rke2-metrics-responder: the command line of its container",
+        ),
     ] {
         let installed = Installed::new().cron_job(&of_container("envFrom"), Value::Null);
         let page = installed.overridden(&off).cron_job(&of_container(key), value).page();
@@ -411,13 +421,87 @@ fn an_opt_out_that_could_be_undone_is_qualified() {
     let answer = "off: configmap/rke2-metrics-responder-override: METRICS_RESPONDER_ENABLED";
     for (sources, limit) in [
         (json!([secret, own]), ""),
-        (json!([own, secret]), ", as far as it could be read"),
-        (json!([own, {"configMapRef": {"name": "x"}}]), ", as far as it could be read"),
+        (json!([own, secret]), LIMIT),
+        (json!([own, {"configMapRef": {"name": "x"}}]), LIMIT),
     ] {
-        Installed::new()
-            .overridden(&off)
-            .cron_job(&of_container("envFrom"), sources)
-            .answers(&format!("{answer}{limit}"));
+        let installed =
+            Installed::new().overridden(&off).cron_job(&of_container("envFrom"), sources);
+        installed.answers(&format!("{answer}{limit}"));
+        // An unread file can turn nothing on: it has the lowest precedence.
+        installed.refuses(CONFIG_MAP).answers(&format!("{answer}{limit}"));
+    }
+}
+
+/// A source that was not read may replace the wrong value.
+#[test]
+fn a_mistake_that_could_be_mended_is_qualified() {
+    let value_from = json!({"secretKeyRef": {"name": "x", "key": "y"}});
+    let from = json!([{"name": "METRICS_RESPONDER_TIMEOUT", "valueFrom": value_from}]);
+    let own = json!({"configMapRef": {"name": "rke2-metrics-responder-override"}});
+    let sources = json!([own, {"configMapRef": {"name": "x"}}]);
+    let broken = || Installed::new().file("timeout: soon\n");
+    for (installed, limit) in [
+        (broken(), ""),
+        (broken().refuses(OVERRIDE), LIMIT),
+        (broken().cron_job(&of_container("env"), from), LIMIT),
+        (broken().cron_job(&of_container("envFrom"), sources), LIMIT),
+        (broken().cron_job(&of_container("args"), json!(["--endpoint", "https://a"])), LIMIT),
+    ] {
+        let page = installed.page();
+        let line = first_line(&page);
+        let mistake = "Reporting  off: a mistake stops each run: configmap/rke2-metrics-responder: \
+                       timeout: ";
+        assert!(line.starts_with(mistake), "{page}");
+        assert_eq!(line.ends_with(LIMIT), !limit.is_empty(), "{page}");
+    }
+}
+
+/// A tool such as Kustomize may rename the ConfigMap, and a person may mount another one.
+#[test]
+fn the_file_is_the_one_that_the_pod_mounts() {
+    const VOLUME: &str = "/spec/jobTemplate/spec/template/spec/volumes/0/configMap";
+    let mut renamed = Installed::new().file("enabled: false\n");
+    renamed.objects[1].0 += "-abc123";
+    let name = format!("{VOLUME}/name");
+    renamed
+        .cron_job(&name, "rke2-metrics-responder-abc123".into())
+        .answers("off: configmap/rke2-metrics-responder-abc123: enabled");
+    let missing = || Installed::new().cron_job(&name, "x".into());
+    missing().answers("off: configmap/x is missing, so no pod starts");
+    missing().cron_job(&format!("{VOLUME}/optional"), true.into()).answers("on");
+    for (pointer, value) in [
+        (format!("{VOLUME}/items"), json!([{"key": "other", "path": "config.yaml"}])),
+        (name, "../secrets/x".into()),
+        (of_container("volumeMounts/0/mountPath"), "/etc/other".into()),
+        (of_container("volumeMounts/0/subPath"), "x".into()),
+        (of_container("volumeMounts"), Value::Null),
+    ] {
+        let installed = Installed::new().file("enabled: false\n").cron_job(&pointer, value);
+        installed.answers(&format!("on{LIMIT}"));
+        let unread = "\nNot read   cronjob/rke2-metrics-responder: its file is not the whole of";
+        assert!(installed.page().contains(unread), "{pointer}");
+        let off = json!({"DO_NOT_TRACK": "1"});
+        let by = "configmap/rke2-metrics-responder-override: DO_NOT_TRACK";
+        installed.overridden(&off).answers(&format!("off: {by}"));
+    }
+}
+
+/// `kubectl create configmap --from-file` stores a file that is not UTF-8 as binary data.
+#[test]
+fn a_file_that_is_not_utf_8_is_read() {
+    let base64 = "IyBm/HIKZW5hYmxlZDogZmFsc2UK";
+    Installed::new()
+        .change(CONFIG_MAP, |object| {
+            object["data"] = Value::Null;
+            object["binaryData"] = json!({"config.yaml": base64});
+        })
+        .answers("off: configmap/rke2-metrics-responder: enabled");
+}
+
+#[test]
+fn the_settings_are_shown_only_if_there_are_any() {
+    for installed in [Installed::nothing(), Installed::new().refuses(CRON_JOB)] {
+        assert!(!installed.page().contains("\nSettings "), "{}", installed.page());
     }
 }
 
@@ -427,7 +511,7 @@ fn a_value_that_refers_to_another_one_is_not_judged() {
     for (name, answer) in [
         ("METRICS_RESPONDER_ENABLED", "on, as far as it could be read"),
         ("DO_NOT_TRACK", "on, as far as it could be read"),
-        ("METRICS_RESPONDER_ENDPOINT", "on"),
+        ("METRICS_RESPONDER_GRACE_PERIOD", "on, as far as it could be read"),
         ("HTTPS_PROXY", "on"),
     ] {
         let value = json!([{"name": name, "value": "$(OTHER)"}]);
@@ -444,18 +528,26 @@ fn a_value_that_refers_to_another_one_is_not_judged() {
 }
 
 #[test]
-fn the_container_is_found_by_its_name() {
+fn the_container_is_found_by_its_name_or_is_the_only_one() {
     let sidecar = json!({
         "name": "sidecar",
         "image": "x:y",
         "env": [{"name": "METRICS_RESPONDER_ENABLED", "value": "false"}],
     });
-    Installed::new()
-        .change(CRON_JOB, |cron_job| {
+    let beside = |installed: Installed| {
+        installed.change(CRON_JOB, |cron_job| {
             let containers = cron_job.pointer_mut(CONTAINER.trim_end_matches("/0")).unwrap();
-            containers.as_array_mut().unwrap().insert(0, sidecar);
+            containers.as_array_mut().unwrap().insert(0, sidecar.clone());
         })
-        .answers("on");
+    };
+    beside(Installed::new()).answers("on");
+    let renamed = || Installed::new().cron_job(&of_container("name"), "x".into());
+    renamed().answers("on");
+    renamed().file("enabled: no\n").answers("off: configmap/rke2-metrics-responder: enabled");
+    beside(renamed()).answers(&format!("on{LIMIT}"));
+    let page = beside(renamed()).page();
+    let unread = "\nNot read   cronjob/rke2-metrics-responder: its pod has no container metrics-";
+    assert!(page.contains(unread), "{page}");
 }
 
 #[test]
@@ -464,11 +556,14 @@ fn the_command_that_turns_it_off_works_for_this_installation() {
     let patch = r#"patch configmap rke2-metrics-responder-override -p '{"data":{"METRICS_RESPONDER_ENABLED":"false"}}'"#;
     let create = "create configmap rke2-metrics-responder-override --from-literal=METRICS_RESPONDER_ENABLED=false";
     let on = json!([{"name": "METRICS_RESPONDER_ENABLED", "value": "true"}]);
+    let own = json!({"name": "rke2-metrics-responder-override", "optional": true});
+    let prefixed = json!([{"prefix": "METRICS_RESPONDER_", "configMapRef": own}]);
     for (installed, command) in [
         (Installed::new(), create),
         (Installed::new().overridden(&json!({"HTTPS_PROXY": "http://p:1"})), patch),
         (Installed::new().cron_job(&of_container("env"), on), suspend),
         (Installed::new().cron_job(&of_container("envFrom"), Value::Null), suspend),
+        (Installed::new().cron_job(&of_container("envFrom"), prefixed), suspend),
     ] {
         let page = installed.page();
         let off = page.lines().find(|line| line.starts_with("Off        kubectl ")).unwrap();

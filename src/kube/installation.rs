@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::kubeconfig::decode;
 use super::timestamp::Timestamp;
 use super::types::Created;
 use super::{Api, JSON};
@@ -15,13 +15,18 @@ use crate::config::file::File;
 use crate::config::settings::is_misspelt;
 use crate::config::switch::{VARIABLE, is_opt_out, opt_out_command};
 use crate::error::Error;
-use crate::http::not_kubernetes;
 
 /// The namespace in which the manifest installs the responder.
 pub(crate) const NAMESPACE: &str = "kube-system";
 
 /// The name of the CronJob, and of the ConfigMap with its configuration file.
 pub(crate) const NAME: &str = "rke2-metrics-responder";
+
+/// The key of the configuration file in that ConfigMap.
+const FILE: &str = "config.yaml";
+
+/// The folder at which the pod mounts that ConfigMap.
+const FOLDER: &str = "/etc/metrics-responder";
 
 /// The name of the container in the CronJob's pod.
 const CONTAINER: &str = "metrics-responder";
@@ -40,9 +45,12 @@ pub(crate) struct Installation {
     pub(crate) status: CronJobStatus,
     /// The tag of the image, if its reference has one.
     pub(crate) tag: Option<String>,
-    /// The text of the configuration file; `None` if there is no ConfigMap or reading it is
-    /// forbidden.
-    pub(crate) file: Option<String>,
+    /// The ConfigMap with the configuration file.
+    pub(crate) place: String,
+    /// True if no pod starts because that ConfigMap is missing.
+    pub(crate) lacks_file: bool,
+    /// The text of the configuration file, empty if there is none; `None` if it was not read.
+    file: Option<Vec<u8>>,
     /// The variables, each with its value and the object that sets it.
     pub(crate) variables: BTreeMap<String, (String, String)>,
     /// The settings that were not read, and whether each could decide if reporting is on.
@@ -52,59 +60,58 @@ pub(crate) struct Installation {
 }
 
 impl Installation {
-    /// Reads the objects, but never a Secret. Returns `None` if there is no CronJob. Lists a
-    /// ConfigMap that the caller may not read in `unread`.
+    /// Reads the CronJob, the ConfigMap that its pod mounts, and the override. Never reads a Secret.
+    /// Returns `None` if there is no CronJob.
     pub(crate) fn read(api: &Api) -> Result<Option<Self>, Error> {
-        let path = cron_job_path(NAMESPACE);
-        let Some(cron_job) = api.optional::<CronJob>(&path, JSON)? else {
+        let Some(cron_job) = api.optional::<CronJob>(&cron_job_path(NAMESPACE), JSON)? else {
             return Ok(None);
         };
-        let mut unread = Vec::new();
-        let mut data = |name: &str| {
+        let job = &cron_job.spec["jobTemplate"]["spec"];
+        let pod = Pod::of(job);
+        let mut unread = pod.unread();
+        let mut map = |name: &str| {
             let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
-            match api.optional::<ConfigMap>(&path, JSON) {
-                Err(error) if error.is_status(403) => {
-                    let place = format!("configmap/{name}: status 403, no right to read it");
-                    unread.push((place, true));
-                    Ok(None)
-                }
-                found => found.map(|map| map.map(|map| map.data.unwrap_or_default())),
+            let map = api.optional::<ConfigMap>(&path, JSON);
+            if matches!(&map, Err(error) if error.is_status(403)) {
+                unread.push((format!("configmap/{name}: status 403, no right to read it"), true));
+                return Ok(None);
             }
+            map.map(Some)
         };
-        let file = data(NAME)?.map(|mut data| data.remove("config.yaml").unwrap_or_default());
-        let overrides = data(OVERRIDE)?;
-        let pod = &cron_job.spec.job_template["spec"]["template"]["spec"];
-        let mut containers = pod["containers"].as_array().into_iter().flatten();
-        let own = containers.find(|container| container["name"] == CONTAINER);
-        let container = Container::deserialize(own.unwrap_or(&Value::Null))
-            .map_err(|_| not_kubernetes(&path, "unexpected JSON in the pod template"))?;
+        let (name, is_optional) = pod.file().unwrap_or((NAME, true));
+        let file = pod.file().map_or(Ok(None), |_| map(name))?;
+        let overrides = map(OVERRIDE)?;
         Ok(Some(Self {
             created: cron_job.metadata.creation_timestamp,
-            is_suspended: cron_job.spec.suspend == Some(true),
+            is_suspended: cron_job.spec["suspend"] == true || job["suspend"] == true,
             status: cron_job.status.unwrap_or_default(),
-            tag: container.tag(),
-            file,
-            has_override: container.reads_override().then_some(overrides.is_some()),
-            variables: container.variables(&overrides.unwrap_or_default(), &mut unread),
+            tag: pod.tag(),
+            place: format!("configmap/{name}"),
+            lacks_file: matches!(file, Some(None)) && !is_optional,
+            file: file.map(|map| map.map(ConfigMap::config_yaml).unwrap_or_default()),
+            has_override: pod.has_override().then_some(matches!(overrides, Some(Some(_)))),
+            variables: pod.variables(overrides.flatten().unwrap_or_default(), &mut unread),
             unread,
         }))
     }
 
-    /// Returns true if a setting that was not read could turn reporting off.
-    pub(crate) fn is_uncertain(&self) -> bool {
-        self.unread.iter().any(|(_, decides)| *decides)
+    /// Returns the text that limits an answer, if a setting that was not read could change it.
+    pub(crate) fn limit(&self) -> &'static str {
+        let is_limited = self.unread.iter().any(|(_, decides)| *decides);
+        if is_limited { ", as far as it could be read" } else { "" }
     }
 
-    /// Returns true if a setting that was not read could undo an opt-out. The file cannot: it has
-    /// the lowest precedence. A variable of the CronJob has the highest.
-    pub(crate) fn could_undo(&self, opt_out: &str) -> bool {
-        self.is_uncertain() && self.file.is_some() && !opt_out.starts_with("cronjob/")
+    /// Returns the limit of an opt-out. A variable of the CronJob has none, since it has the highest
+    /// precedence. The file, if it was not read, cannot undo an opt-out: it has the lowest.
+    pub(crate) fn limit_of(&self, opt_out: &str) -> &'static str {
+        let unread = self.unread.iter().filter(|(_, decides)| *decides).count();
+        let is_final = self.lacks_file || opt_out.starts_with("cronjob/");
+        if is_final || unread == usize::from(self.file.is_none()) { "" } else { self.limit() }
     }
 
     /// Returns the kubectl command that turns this installation off.
     pub(crate) fn turn_off(&self) -> String {
-        let switch = self.variables.get(VARIABLE);
-        let is_fixed = switch.is_some_and(|(_, object)| object.starts_with("cronjob/"));
+        let is_fixed = self.with_object(VARIABLE).starts_with("cronjob/");
         let patch = match self.has_override.filter(|_| !is_fixed) {
             Some(false) => return opt_out_command(NAMESPACE),
             Some(true) => {
@@ -115,16 +122,9 @@ impl Installation {
         format!("kubectl -n {NAMESPACE} patch {patch}")
     }
 
-    /// Returns true if no pod can start because the ConfigMap that it mounts is missing.
-    pub(crate) fn lacks_file(&self) -> bool {
-        let place = format!("configmap/{NAME}:");
-        self.file.is_none() && !self.unread.iter().any(|(unread, _)| unread.starts_with(&place))
-    }
-
     /// Returns the file that a pod would read.
     pub(crate) fn file(&self) -> File {
-        let text = self.file.as_deref().unwrap_or_default();
-        File::of(&format!("configmap/{NAME}"), text.as_bytes())
+        File::of(&self.place, self.file.as_deref().unwrap_or_default())
     }
 
     /// Returns the environment that a pod would get.
@@ -137,10 +137,8 @@ impl Installation {
     /// name.
     pub(crate) fn with_object(&self, text: &str) -> String {
         let name = text.split(':').next().unwrap_or_default();
-        match self.variables.get(name) {
-            Some((_, object)) => format!("{object}: {text}"),
-            None => text.to_owned(),
-        }
+        let object = self.variables.get(name).map(|(_, object)| format!("{object}: "));
+        object.unwrap_or_default() + text
     }
 }
 
@@ -149,23 +147,27 @@ pub(super) fn cron_job_path(namespace: &str) -> String {
     format!("/apis/batch/v1/namespaces/{namespace}/cronjobs/{NAME}")
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ConfigMap {
     data: Option<BTreeMap<String, String>>,
+    binary_data: Option<BTreeMap<String, String>>,
+}
+
+impl ConfigMap {
+    /// Returns the text of the configuration file. It is binary data if it is not UTF-8.
+    fn config_yaml(self) -> Vec<u8> {
+        let take = |map: Option<BTreeMap<_, _>>| map.and_then(|mut map| map.remove(FILE));
+        let text = take(self.data).map(String::into_bytes);
+        text.or_else(|| decode(&take(self.binary_data)?)).unwrap_or_default()
+    }
 }
 
 #[derive(Deserialize)]
 struct CronJob {
     metadata: Created,
-    spec: CronJobSpec,
+    spec: Value,
     status: Option<CronJobStatus>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct CronJobSpec {
-    suspend: Option<bool>,
-    job_template: Value,
 }
 
 /// The times of the runs of a CronJob.
@@ -176,69 +178,81 @@ pub(crate) struct CronJobStatus {
     pub(crate) last_successful_time: Option<Timestamp>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Container {
-    image: Option<String>,
-    command: Option<Vec<String>>,
-    args: Option<Vec<String>>,
-    env: Option<Vec<Variable>>,
-    env_from: Option<Vec<Source>>,
+/// The pod template of the CronJob, as JSON, since only a few of its many fields are read.
+#[derive(Clone, Copy)]
+struct Pod<'c> {
+    spec: &'c Value,
+    /// The container of the responder; null if there is none.
+    container: &'c Value,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Variable {
-    name: String,
-    value: Option<String>,
-    value_from: Option<IgnoredAny>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Source {
-    prefix: Option<String>,
-    config_map_ref: Option<Named>,
-    secret_ref: Option<Named>,
-}
-
-#[derive(Deserialize)]
-struct Named {
-    name: String,
-}
-
-impl Container {
-    fn reads_override(&self) -> bool {
-        let mut maps = self.env_from.iter().flatten().filter_map(|s| s.config_map_ref.as_ref());
-        maps.any(|Named { name }| name == OVERRIDE)
+impl<'c> Pod<'c> {
+    fn of(job: &'c Value) -> Self {
+        let spec = &job["template"]["spec"];
+        let container = match spec["containers"].as_array().map_or(&[][..], Vec::as_slice) {
+            [only] => only,
+            _ => find(&spec["containers"], "name", &CONTAINER.into()),
+        };
+        Self { spec, container }
     }
 
-    fn tag(&self) -> Option<String> {
-        let name = self.image.as_deref()?.split('@').next()?.rsplit('/').next()?;
+    /// Returns the name of the ConfigMap with the configuration file, and whether it may be
+    /// missing.
+    fn file(self) -> Option<(&'c str, bool)> {
+        let mount = find(&self.container["volumeMounts"], "mountPath", &FOLDER.into());
+        let volume = &find(&self.spec["volumes"], "name", &mount["name"])["configMap"];
+        let is_whole = volume["items"].is_null() && mount["subPath"].is_null();
+        let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';
+        let name =
+            volume["name"].as_str().filter(|name| is_whole && name.bytes().all(is_of_name))?;
+        Some((name, volume["optional"] == true))
+    }
+
+    /// Returns whether the admin's ConfigMap sets variables of the same names.
+    fn has_override(self) -> bool {
+        let is_own = |s: &Value| s["prefix"].is_null() && s["configMapRef"]["name"] == OVERRIDE;
+        list(&self.container["envFrom"]).any(is_own)
+    }
+
+    fn tag(self) -> Option<String> {
+        let name = self.container["image"].as_str()?.split('@').next()?.rsplit('/').next()?;
         name.split_once(':').map(|(_, tag)| tag.to_owned())
+    }
+
+    /// Lists the parts that are not understood.
+    fn unread(self) -> Vec<(String, bool)> {
+        let is_set = |words: &str| list(&self.container[words]).next().is_some();
+        let parts = [
+            (self.container.is_null(), "its pod has no container metrics-responder"),
+            (self.file().is_none(), "its file is not the whole of a ConfigMap"),
+            (is_set("command") || is_set("args"), "the command line of its container"),
+        ];
+        let parts = parts.into_iter().filter(|(is_unread, _)| *is_unread);
+        parts.map(|(_, part)| (format!("cronjob/{NAME}: {part}"), true)).collect()
     }
 
     /// Collects the variables in the order of Kubernetes: `envFrom`, then `env`. The last value of
     /// a variable counts.
     fn variables(
         self,
-        overrides: &BTreeMap<String, String>,
+        overrides: ConfigMap,
         unread: &mut Vec<(String, bool)>,
     ) -> BTreeMap<String, (String, String)> {
+        let overrides = overrides.data.unwrap_or_default();
         let mut variables = BTreeMap::new();
-        for source in self.env_from.into_iter().flatten() {
-            let prefix = source.prefix.unwrap_or_default();
-            match (source.config_map_ref, source.secret_ref) {
-                (Some(Named { name }), _) if name == OVERRIDE => {
-                    for (key, value) in overrides {
-                        let set = (value.clone(), format!("configmap/{name}"));
-                        variables.insert(format!("{prefix}{key}"), set);
-                    }
+        for source in list(&self.container["envFrom"]) {
+            let prefix = source["prefix"].as_str().unwrap_or_default();
+            let name = |kind: &str| source[kind]["name"].as_str();
+            match (name("configMapRef"), name("secretRef")) {
+                (Some(name @ OVERRIDE), _) => {
+                    variables.extend(overrides.iter().map(|(key, value)| {
+                        (format!("{prefix}{key}"), (value.clone(), format!("configmap/{name}")))
+                    }));
                 }
-                (Some(Named { name }), _) => {
-                    unread.push((format!("configmap/{name}: this command does not read it"), true));
+                (Some(name), _) => {
+                    unread.push((format!("configmap/{name}: its variables were not read"), true));
                 }
-                (_, Some(Named { name })) => {
+                (_, Some(name)) => {
                     // A later source has precedence.
                     let decides = name != OVERRIDE || variables.keys().any(|name| is_opt_out(name));
                     unread.push((format!("secret/{name}: this command reads no Secret"), decides));
@@ -246,19 +260,28 @@ impl Container {
                 (None, None) => {}
             }
         }
-        for Variable { name, value, value_from } in self.env.into_iter().flatten() {
-            let mut value = value.unwrap_or_default();
-            if value_from.is_some() || value.contains("$(") {
+        for variable in list(&self.container["env"]) {
+            let text = |key: &str| variable[key].as_str().unwrap_or_default().to_owned();
+            let (name, mut value) = (text("name"), text("value"));
+            if !variable["valueFrom"].is_null() || value.contains("$(") {
                 let place = "the value is in another object or variable";
-                unread.push((format!("{name} of cronjob/{NAME}: {place}"), is_opt_out(&name)));
+                let is_ours = is_opt_out(&name) || name.starts_with("METRICS_RESPONDER_");
+                unread.push((format!("{name} of cronjob/{NAME}: {place}"), is_ours));
                 // A misspelt name is a mistake with any value.
                 value = if is_misspelt(&name) { "?".to_owned() } else { String::new() };
             }
             variables.insert(name, (value, format!("cronjob/{NAME}")));
         }
-        if [self.command, self.args].iter().flatten().any(|words| !words.is_empty()) {
-            unread.push((format!("the command line of the container in cronjob/{NAME}"), true));
-        }
         variables
     }
+}
+
+/// Returns the entries of a list; a missing list has none.
+fn list(list: &Value) -> impl Iterator<Item = &Value> {
+    list.as_array().into_iter().flatten()
+}
+
+/// Finds the entry of a list that has this value at a key. Returns null if there is none.
+fn find<'v>(entries: &'v Value, key: &str, value: &Value) -> &'v Value {
+    list(entries).find(|entry| entry[key] == *value).unwrap_or(&Value::Null)
 }

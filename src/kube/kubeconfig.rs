@@ -182,7 +182,7 @@ fn server(text: &str) -> Result<String, String> {
 
 /// Decodes base64 with the PEM parser, which the program contains anyway: PEM is base64 between two
 /// lines, for any bytes.
-fn decode(base64: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(base64: &str) -> Option<Vec<u8>> {
     let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
     let decoded = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     Some(decoded.to_vec())

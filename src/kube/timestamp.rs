@@ -42,13 +42,10 @@ impl Timestamp {
         let (hour, minute, second) = (number(11, 13)?, number(14, 16)?, number(17, 19)?);
         let is_leap =
             year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-        let month_length = match month {
-            2 => 28 + u64::from(is_leap),
-            4 | 6 | 9 | 11 => 30,
-            1..=12 => 31,
-            _ => 0,
-        };
-        let exists = (1..=month_length).contains(&day) && hour < 24 && minute < 60 && second <= 60;
+        let february = 28 + u64::from(is_leap);
+        let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let length = *lengths.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
+        let exists = (1..=length).contains(&day) && hour < 24 && minute < 60 && second <= 60;
         if year < 1970 || !exists {
             return None;
         }

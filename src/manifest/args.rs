@@ -26,8 +26,7 @@ impl Args {
         };
         let printable = |image: &String| image.bytes().all(|b| b.is_ascii_graphic());
         if !args.image.as_ref().is_none_or(printable) {
-            let reason = "--image expects a reference without blanks";
-            return Err(Error::args(reason));
+            return Err(Error::args("--image expects a reference without blanks"));
         }
         finish(words)?;
         Ok(args)

@@ -14,9 +14,6 @@ use crate::kube::timestamp::Timestamp;
 use crate::log::plain;
 use crate::spread;
 
-/// Limits what the page says if a setting could not be read.
-pub(crate) const LIMIT: &str = ", as far as it could be read";
-
 /// The content of the page.
 #[derive(Debug)]
 pub(crate) struct Explanation<'a> {
@@ -54,8 +51,8 @@ impl Explanation<'_> {
         self.answer(&mut page);
         if let Some(config) = self.config {
             self.destination(&mut page, config);
+            page.line("Settings", &format!("{}{}", self.settings, self.limit()));
         }
-        page.line("Settings", &format!("{}{}", self.settings, self.limit()));
         if let Some(installation) = self.installation {
             self.runs(&mut page, installation);
         }
@@ -68,7 +65,7 @@ impl Explanation<'_> {
     }
 
     fn limit(&self) -> &'static str {
-        if self.installation.is_some_and(Installation::is_uncertain) { LIMIT } else { "" }
+        self.installation.map_or("", Installation::limit)
     }
 
     fn answer(&self, page: &mut Page) {
