@@ -171,6 +171,8 @@ mod tests {
             ("gracePeriod: 1d", &[], "c.yaml: gracePeriod: ", "at most 8760h"),
             ("gracePeriod: 8761h", &[], "c.yaml: gracePeriod: ", "at most 8760h"),
             ("caFile: /nowhere", &[], "c.yaml: caFile: ", "/nowhere: No such file"),
+            ("caFile: ''", &[], "c.yaml: caFile: ", "a path is expected"),
+            ("caFile: https://a", &[], "c.yaml: caFile: ", "a path is expected"),
             ("caFile: src", &[], "c.yaml: caFile: ", "src: Is a directory"),
             ("caFile: Cargo.toml", &[], "c.yaml: caFile: ", "no certificate"),
             (

@@ -38,8 +38,7 @@ impl Error {
         subject: impl fmt::Display,
         reason: impl fmt::Display,
     ) -> Self {
-        let text = format!("{subject}: {reason}");
-        Self { kind, text }
+        Self { kind, text: format!("{subject}: {reason}") }
     }
 
     pub(crate) fn access(subject: impl fmt::Display, reason: impl fmt::Display) -> Self {
@@ -47,8 +46,7 @@ impl Error {
     }
 
     pub(crate) fn args(reason: impl fmt::Display) -> Self {
-        let text = format!("{reason}; see --help");
-        Self { kind: ErrorKind::Args, text }
+        Self { kind: ErrorKind::Args, text: format!("{reason}; see --help") }
     }
 
     pub(crate) fn config(origin: impl fmt::Display, reason: impl fmt::Display) -> Self {
@@ -103,6 +101,16 @@ impl fmt::Display for Error {
     }
 }
 
+/// Quotes a refused value, but not a query, which may contain a key. Returns nothing if the value is
+/// long or may contain a password, which would follow a colon.
+pub(crate) fn not(value: &str) -> String {
+    let shown = value.split(['?', '#']).next().unwrap_or_default();
+    let is_number = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
+    let mut ports = shown.split(':').skip(1).filter_map(|rest| rest.split('/').next());
+    let is_safe = shown.len() <= 100 && !value.contains('@') && ports.all(is_number);
+    if is_safe { format!(", not {shown:?}") } else { String::new() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +131,22 @@ mod tests {
             assert_eq!(error.is_outside(), outside, "{status}");
         }
         assert!(!Error::new(ErrorKind::Answer, "GET /version", "x").is_outside());
+    }
+
+    #[test]
+    fn a_value_that_may_contain_a_secret_is_not_quoted() {
+        for (value, quoted) in [
+            ("maybe", ", not \"maybe\""),
+            ("", ", not \"\""),
+            ("https://host:99999/path?key=acme-canary", ", not \"https://host:99999/path\""),
+            ("https://user:acme-canary@host/", ""),
+            ("https://user:acme-canary", ""),
+            ("https://user:acme-canary%40host", ""),
+            ("user:1#acme-canary@host", ""),
+        ] {
+            assert_eq!(not(value), quoted, "{value}");
+        }
+        assert_eq!(not(&"a".repeat(101)), "");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::config::env::Env;
 use crate::config::settings::{Keys, Settings};
 use crate::config::switch::opt_out_command;
 use crate::error::Error;
-use crate::log::Log;
+use crate::log::{Log, plain};
 use crate::run::{print, version};
 use args::Args;
 use rke2::Rke2Config;
@@ -74,7 +74,7 @@ fn write(args: &Args) -> Result<(), Error> {
     let what = if output::write(file, &text)? { "written" } else { "up to date" };
     let state = if config.is_enabled() { "enabled" } else { "disabled" };
     // The manifest is in place even if this line cannot be printed.
-    let _ = print(&format!("{}: {what}, reporting {state}\n", file.display()));
+    let _ = print(&format!("{}: {what}, reporting {state}\n", plain(&file.to_string_lossy())));
     Ok(())
 }
 

@@ -55,14 +55,21 @@ fn is_deep(text: &[u8]) -> bool {
                 bytes.find(|byte| matches!(byte, b'\r' | b'\n'));
             }
             _ if byte.is_ascii_whitespace() => {}
-            b'"' | b'\'' if !last.is_ascii_alphanumeric() => {
+            // A second quote after the end, as in 'it''s', continues the text.
+            b'"' | b'\'' if expects_value || last == byte => {
                 expects_value = false;
-                let mut escaped = false;
-                bytes.find(|next| {
-                    let ends = *next == byte && !escaped;
-                    escaped = *next == b'\\' && !escaped;
+                let (mut rest, mut escaped) = (bytes.clone(), false);
+                let is_closed = rest.any(|next| {
+                    let ends = next == byte && !escaped;
+                    escaped = next == b'\\' && !escaped;
                     ends
                 });
+                if is_closed {
+                    bytes = rest;
+                }
+            }
+            b'!' | b'&' if expects_value => {
+                bytes.find(u8::is_ascii_whitespace);
             }
             _ => expects_value = false,
         }
@@ -134,8 +141,15 @@ mod tests {
             ("", "[x, ", "]"),
             // No comment begins within a word.
             ("a#b: ", "[", "]"),
-            // An apostrophe within a word does not begin a quoted text.
+            // An apostrophe in a plain text does not begin a quoted one.
             ("a: don't # b\nb: ", "[", "]"),
+            ("a: rock 'n roll\nb: ", "[", "]"),
+            ("a: x \"\nb: ", "[", "]"),
+            ("a#'b: ", "[", "]"),
+            // Nor does one without an end.
+            ("a: |\n  - 'x\nb: ", "[", "]"),
+            ("b: ", "!t [", "]"),
+            ("b: ", "&a [", "]"),
         ] {
             let deep = [before, &open.repeat(101), &close.repeat(101)].concat();
             let error = read::<Keys>(deep.as_bytes()).unwrap_err().to_string();

@@ -6,10 +6,12 @@ use rustls::pki_types::ServerName;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 
+use crate::error::not;
+
 /// Reads an absolute URL. It must not contain a user, a password or a fragment, and may be plain
 /// http only to this machine or with `allowHttp`.
 pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
-    let expected = || format!("an https URL is expected, not {:?}", quotable(url));
+    let expected = || format!("an https URL is expected{}", not(url));
     if url.contains('#') {
         return Err(expected());
     }
@@ -30,13 +32,6 @@ pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
         }
         _ => Err(expected()),
     }
-}
-
-/// Returns the part of a refused URL that may be quoted: no password, and no query, which may
-/// contain a key.
-fn quotable(url: &str) -> &str {
-    let url = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
-    url.split(['?', '#']).next().unwrap_or_default()
 }
 
 /// Returns true if the host is `localhost` or a loopback address, with or without brackets.
@@ -129,8 +124,11 @@ mod tests {
         }
         let error = parse("ftp://user:acme-canary@host/path", false).unwrap_err();
         assert_eq!(error, "the URL must not contain a user name or password");
-        let error = parse("acme-canary:acme canary@host name", false).unwrap_err();
-        assert_eq!(error, "an https URL is expected, not \"host name\"");
+        for url in
+            ["acme-canary:acme canary@host name", "https://user:acme-canary", "a:acme-canary"]
+        {
+            assert_eq!(parse(url, false).unwrap_err(), "an https URL is expected");
+        }
         let error = parse("ftp://host", false).unwrap_err();
         assert_eq!(error, "an https URL is expected, not \"ftp://host\"");
     }

@@ -58,11 +58,7 @@ impl Env {
         &self,
         names: &[&'static str],
     ) -> Result<Option<(&'static str, String)>, Error> {
-        for name in names {
-            if let Some(value) = self.get(name)? {
-                return Ok(Some((name, value)));
-            }
-        }
-        Ok(None)
+        let found = names.iter().find_map(|name| Some((*name, self.get(name).transpose()?)));
+        found.map(|(name, value)| Ok((name, value?))).transpose()
     }
 }

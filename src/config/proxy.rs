@@ -71,10 +71,8 @@ fn parse(url: &str) -> Result<Proxy, &'static str> {
 /// matches nothing.
 pub fn is_excepted(no_proxy: &str, host: &str, port: u16) -> bool {
     let host = host.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
-    no_proxy
-        .split([',', ' ', '\t', '\n'])
-        .filter(|entry| !entry.is_empty())
-        .any(|entry| matches(&entry.to_ascii_lowercase(), &host, port))
+    let mut entries = no_proxy.split([',', ' ', '\t', '\n']).filter(|entry| !entry.is_empty());
+    entries.any(|entry| matches(&entry.to_ascii_lowercase(), &host, port))
 }
 
 fn matches(entry: &str, host: &str, port: u16) -> bool {

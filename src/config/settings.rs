@@ -10,7 +10,7 @@ use super::env::Env;
 use super::spelling::resembles_variable;
 use super::switch::is_opt_out;
 use super::{duration, endpoint};
-use crate::error::Error;
+use crate::error::{Error, not};
 use crate::yaml;
 
 /// Neither a wait nor a timeout of more than a day means anything for a job that runs three times
@@ -57,10 +57,9 @@ impl<T> Setting<T> {
         self,
         parse: impl FnOnce(T) -> Result<U, String>,
     ) -> Result<Setting<U>, Error> {
-        let Self { value, origin } = self;
-        match parse(value) {
-            Ok(value) => Ok(Setting { value, origin }),
-            Err(reason) => Err(Error::config(origin, reason)),
+        match parse(self.value) {
+            Ok(value) => Ok(Setting { value, origin: self.origin }),
+            Err(reason) => Err(Error::config(self.origin, reason)),
         }
     }
 }
@@ -96,14 +95,21 @@ impl Settings {
         let spread = layers.duration("spread", keys.spread, zero..=MAX_WAIT)?;
         let age = layers.duration("gracePeriod", keys.grace_period, zero..=MAX_GRACE_PERIOD)?;
         let timeout = layers.duration("timeout", keys.timeout, moment..=MAX_WAIT)?;
+        let ca_file = layers.text("caFile", keys.ca_file)?;
         Ok(Self {
             endpoint: url.transpose()?,
-            ca_file: layers.text("caFile", keys.ca_file)?,
+            ca_file: ca_file.map(|setting| setting.map(path)).transpose()?,
             spread: spread.map_or(zero, |setting| setting.value),
             grace_period: age.unwrap_or(Setting { value: zero, origin: "the default".to_owned() }),
             timeout: timeout.map_or(DEFAULT_TIMEOUT, |setting| setting.value),
         })
     }
+}
+
+/// Takes a path. A URL is a mistake that is not quoted, since it may contain a password.
+fn path(text: String) -> Result<String, String> {
+    let is_path = !text.is_empty() && !text.contains("://");
+    is_path.then_some(text).ok_or_else(|| "a path is expected".to_owned())
 }
 
 /// The environment has precedence over the file.
@@ -137,7 +143,7 @@ impl Layers<'_> {
             let parsed = duration::parse(&text).filter(|duration| allowed.contains(duration));
             parsed.ok_or_else(|| {
                 let most = duration::text(*allowed.end());
-                format!("a duration such as 10m or 90s, at most {most}, is expected, not {text:?}")
+                format!("a duration such as 10m or 90s, at most {most}, is expected{}", not(&text))
             })
         };
         let setting = self.text(key, in_file)?;
@@ -189,7 +195,7 @@ pub(crate) fn on_or_off(word: &str) -> Result<bool, String> {
     match bare.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),
         "false" | "no" | "off" | "0" | "n" | "f" => Ok(false),
-        _ => Err(format!("true or false is expected, not {bare:?}")),
+        _ => Err(format!("true or false is expected{}", not(bare))),
     }
 }
 

@@ -9,13 +9,14 @@ pub(crate) fn resembles_ours(name: &str) -> bool {
     let product = ["rke2", "k3s"].map(|product| plain.strip_prefix(product));
     let rest = product.into_iter().flatten().next().unwrap_or(&plain);
     let switches = ["enable", "disable"].iter().any(|verb| rest.contains(verb));
-    plain.contains("responder") || rest.starts_with("metric") && switches || plain == "donottrack"
+    plain.contains("responder") || rest.starts_with("metric") && switches || rest == "donottrack"
 }
 
 /// Returns true for a variable that is probably meant for this program. Keys of the ConfigMap
 /// become variables if somebody puts them into the override.
 pub(super) fn resembles_variable(name: &str) -> bool {
-    resembles_ours(name) || plain(name) == "enabled" || name == "config.yaml"
+    let is_file = ["config.yaml", "config.yml"].iter().any(|file| name.eq_ignore_ascii_case(file));
+    resembles_ours(name) || plain(name) == "enabled" || is_file
 }
 
 fn plain(name: &str) -> String {
@@ -40,6 +41,7 @@ mod tests {
             "METRICS_RESPONDER_PORTENABLED",
             "do_not_track",
             "DONOTTRACK",
+            "RKE2_DO_NOT_TRACK",
             "metricsResponderEnabled",
             "upgrade-responder-enabled",
             "k3s-metric-reporter-disabled",
@@ -48,7 +50,7 @@ mod tests {
         ] {
             assert!(resembles_ours(name) && resembles_variable(name), "{name}");
         }
-        for name in ["enabled", "ENABLED", "config.yaml"] {
+        for name in ["enabled", "ENABLED", "config.yaml", "Config.yaml", "config.yml"] {
             assert!(resembles_variable(name) && !resembles_ours(name), "{name}");
         }
     }

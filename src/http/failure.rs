@@ -52,8 +52,7 @@ impl Failure {
                 (Kind::NoAnswer, format!("no tunnel: {reason}").into())
             }
             E::BodyExceedsLimit(limit) => {
-                let reason = format!("the answer is larger than {limit} bytes");
-                (Kind::Invalid, reason.into())
+                (Kind::Invalid, format!("the answer is larger than {limit} bytes").into())
             }
             E::LargeResponseHeader(..) => (Kind::Invalid, "the headers are too large".into()),
             E::Protocol(_) => (Kind::Invalid, "not HTTP/1.1".into()),
@@ -119,8 +118,7 @@ fn tls_failure(error: &rustls::Error) -> (Kind, Cow<'static, str>) {
     let (kind, reason) = match error {
         InvalidCertificate(e) => certificate_failure(e),
         AlertReceived(alert) => {
-            let reason = format!("the peer ended TLS: {alert:?}");
-            return (Kind::Invalid, reason.into());
+            return (Kind::Invalid, format!("the peer ended TLS: {alert:?}").into());
         }
         InvalidMessage(_) => (Kind::Invalid, "the peer does not speak TLS"),
         PeerIncompatible(_) => (Kind::Invalid, "no TLS version or cipher in common"),

@@ -16,7 +16,7 @@ pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, S
     let mut is_understood = |der: &CertificateDer<'static>| store.add(der.clone()).is_ok();
     let certificates: Vec<_> =
         certificates.filter_map(Result::ok).filter(|der| is_understood(der)).collect();
-    match pem.lines().filter(|line| is_beginning(line)).count() {
+    match count(&pem, "-BEGIN").max(count(&pem, "-END")) {
         0 => Err("contains no certificate".to_owned()),
         all if all > certificates.len() => Err(format!(
             "not PEM certificates: {} of {all} could not be read",
@@ -52,10 +52,11 @@ fn repaired(pem: &[u8]) -> String {
     lines.join("\n")
 }
 
-/// Returns true if a certificate begins on this line, even if the parser would miss it. Ignores
+/// Counts the lines with this marker of a certificate, even if the parser would miss it. Ignores
 /// comments.
-fn is_beginning(line: &str) -> bool {
-    line.contains("-BEGIN ") && line.contains("CERTIFICATE-") && !line.starts_with('#')
+fn count(pem: &str, marker: &str) -> usize {
+    let lines = pem.lines().filter(|line| !line.starts_with('#')).map(|line| line.replace(' ', ""));
+    lines.filter(|line| line.contains(marker) && line.contains("CERTIFICATE-")).count()
 }
 
 #[cfg(test)]
@@ -168,6 +169,18 @@ mod tests {
         let request =
             "-----BEGIN CERTIFICATE REQUEST-----\nAAAA\n-----END CERTIFICATE REQUEST-----\n";
         assert_eq!(certificates(request.as_bytes()).unwrap_err(), "contains no certificate");
+    }
+
+    #[test]
+    fn a_certificate_whose_marker_is_damaged_is_not_lost() {
+        for (between, marker) in [
+            ("\n# end-----BEGIN CERTIFICATE-----", "-----BEGIN CERTIFICATE-----"),
+            ("\n", "-----BEGIN CERTIFICATE-----"),
+            ("\n----- BEGIN CERTIFICATE -----", "-----BEGIN CERTIFICATE-----"),
+        ] {
+            let error = read(|one, other| [one, &other.replace(marker, between)].concat());
+            assert_eq!(error, Err("not PEM certificates: 1 of 2 could not be read".to_owned()));
+        }
     }
 
     #[test]

@@ -111,10 +111,8 @@ impl<R: Read> Cursor<R> {
 
     /// Checks that the stream ends here.
     pub(crate) fn end(&mut self) -> Result<(), JsonError> {
-        match self.peek()? {
-            None => Ok(()),
-            Some(_) => Err(JsonError::Syntax("not JSON: text follows the end".to_owned())),
-        }
+        let reason = "not JSON: text follows the end";
+        self.peek()?.map_or(Ok(()), |_| Err(JsonError::Syntax(reason.to_owned())))
     }
 
     fn between<E: From<JsonError>>(

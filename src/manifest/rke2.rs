@@ -321,14 +321,13 @@ fn drop_ins(config: &Path) -> Result<Vec<PathBuf>, Error> {
     if !exists(&folder)? {
         return Ok(Vec::new());
     }
-    let mut files = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(fault)? {
-        let path = entry.map_err(fault)?.path();
+    let entries = fs::read_dir(&folder).map_err(fault)?;
+    let paths = entries.map(|entry| entry.map(|entry| entry.path()));
+    let mut files: Vec<_> = paths.collect::<Result<_, _>>().map_err(fault)?;
+    files.retain(|path| {
         let name = path.to_string_lossy().to_ascii_lowercase();
-        if ENDINGS.iter().any(|ending| name.ends_with(ending)) && !path.is_dir() {
-            files.push(path);
-        }
-    }
+        ENDINGS.iter().any(|ending| name.ends_with(ending)) && !path.is_dir()
+    });
     files.sort();
     Ok(files)
 }

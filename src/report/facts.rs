@@ -47,10 +47,9 @@ impl Tally {
     /// Returns the OS of most nodes; ties go to the OS of more servers, then to the first in the
     /// alphabet. Returns `None` if there are no nodes.
     pub fn os(&self) -> Option<Os> {
-        self.by_os
-            .iter()
-            .max_by(|(a_os, a), (b_os, b)| a.cmp(b).then(b_os.cmp(a_os)))
-            .map(|(os, _)| *os)
+        let by_os = self.by_os.iter();
+        let most = by_os.max_by(|(a_os, a), (b_os, b)| a.cmp(b).then(b_os.cmp(a_os)));
+        most.map(|(os, _)| *os)
     }
 }
 

@@ -97,9 +97,8 @@ impl Os {
         // Search backwards from where the image would be sorted: the longest prefix is sorted last.
         let after = TABLE.partition_point(|(prefix, _)| *prefix <= image);
         let mut before = TABLE[..after].iter().rev();
-        before
-            .find(|(prefix, _)| begins_with_words(image, prefix))
-            .map_or(Self::OTHER, |(_, id)| Self(id))
+        let found = before.find(|(prefix, _)| begins_with_words(image, prefix));
+        found.map_or(Self::OTHER, |(_, id)| Self(id))
     }
 
     /// Returns the id, as it is sent.

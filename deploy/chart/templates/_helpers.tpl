@@ -140,5 +140,5 @@ rke2-security-responder is another program.
 {{- define "metrics-responder.isNearMiss" -}}
 {{- $letters := regexReplaceAll "[^a-z0-9]" (lower .) "" -}}
 {{- $ours := $letters | replace "securityresponder" "" | contains "responder" -}}
-{{- or $ours (regexMatch "^(rke2|k3s)?metric.*(enable|disable)|^donottrack$" $letters) -}}
+{{- or $ours (regexMatch "^(rke2|k3s)?(metric.*(enable|disable)|donottrack$)" $letters) -}}
 {{- end }}
