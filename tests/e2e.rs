@@ -191,11 +191,11 @@ fn the_api_is_reached_directly_and_the_endpoint_through_the_proxy() {
 #[test]
 fn the_report_is_printed_before_the_wait_and_the_wait_is_announced() {
     let (pod, _, endpoint) = scene(CLUSTER);
-    // The UUID of this cluster modulo 2 seconds.
+    // The UUID of this cluster modulo 6 seconds.
     let uuid = 0x0fd6_ac60_b9ea_46b8_85fa_cb6c_fdb9_e57e_u128;
-    let wait = Duration::from_millis(u64::try_from(uuid % 2000).unwrap());
-    assert!(wait > Duration::from_secs(1));
-    let pod = pod.env("METRICS_RESPONDER_SPREAD", "2s");
+    let wait = Duration::from_millis(u64::try_from(uuid % 6000).unwrap());
+    assert!(wait > Duration::from_secs(5));
+    let pod = pod.env("METRICS_RESPONDER_SPREAD", "6s");
     let started = Instant::now();
     let mut child = pod.start();
     let mut report = String::new();

@@ -735,6 +735,9 @@ impl Place {
         let mut copy = Command::new("cp");
         copy.arg(env!("CARGO_BIN_EXE_metrics-responder-manifest")).arg(&program);
         assert!(copy.status().unwrap().success());
+        for (path, mode) in [(self.folder.path(), 0o711), (&program, 0o755)] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        }
         program
     }
 
@@ -914,7 +917,7 @@ fn a_folder_without_rights_leaves_the_old_file() {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let folder = place.target.parent().unwrap();
-    without_privileges(&mut command, &[folder, &place.target]);
+    without_privileges(&mut command, &[&config, folder, &place.target]);
     fs::set_permissions(folder, fs::Permissions::from_mode(0o500)).unwrap();
     let run = finish(command.spawn().unwrap());
     fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).unwrap();

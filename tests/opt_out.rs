@@ -19,8 +19,9 @@ use support::{cluster, expected};
 
 const CLUSTER: &str = "rke2-canal-ha";
 
-/// A spread that makes this cluster wait for 1.9 seconds.
-const WAIT: &str = "2s";
+/// A spread that makes this cluster wait for 5.3 seconds: a busy machine needs time to change a file
+/// in the meantime.
+const WAIT: &str = "6s";
 
 fn assert_disabled(run: &Run, by: &str) {
     assert_eq!((run.code, run.stdout.as_str()), (Some(0), ""), "{run:?}");

@@ -466,6 +466,8 @@ mod tests {
     #[test]
     fn a_link_that_leads_nowhere_is_not_nothing() {
         let root = std::env::temp_dir().join(format!("links-{}", std::process::id()));
+        // An earlier process with the same id may have left it.
+        let _ = fs::remove_dir_all(&root);
         let folder = root.join("etc/rancher");
         fs::create_dir_all(&folder).unwrap();
         for link in ["rke2", "k3s"] {

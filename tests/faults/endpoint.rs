@@ -50,7 +50,7 @@ fn connections() -> Vec<Row> {
         row("it stalls within TLS").short().endpoint_tcp(|_| stall()).gives(NotSent(TIMED_OUT)),
         row("TLS comes byte by byte")
             .short()
-            .endpoint_tcp(|c| c.drip(&[22, 3, 3, 0, 90, 2, 0, 0, 86], ms(700)))
+            .endpoint_tcp(|c| c.drip(&[22, 3, 3, 0, 90, 2, 0, 0, 86], ms(2000)))
             .gives(NotSent(TIMED_OUT)),
         row("it hangs up within the request").endpoint(|c| c.skip(20)).gives(Unclear(HUNG_UP)),
         row("it hangs up after the request")

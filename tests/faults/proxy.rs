@@ -56,15 +56,15 @@ fn answers() -> Vec<Row> {
         row("it never answers")
             .short()
             .proxy_answers(|_| stall())
-            .gives(through("no answer within 2s")),
+            .gives(through("no answer within 6s")),
         row("it answers byte by byte")
             .short()
             .proxy_answers(|c| c.drip(b"HTTP/1.1 200 Established", SLOWLY))
-            .gives(through("no answer within 2s")),
+            .gives(through("no answer within 6s")),
         row("it answers header by header, slowly")
             .short()
             .proxy_answers(|c| c.drip(HEADERS, SLOWLY))
-            .gives(through("no answer within 2s")),
+            .gives(through("no answer within 6s")),
         row("it does not speak HTTP")
             .proxy_replies("acme-canary acme-canary\r\n\r\n")
             .gives(through("not HTTP/1.1")),
@@ -83,7 +83,7 @@ fn tunnels() -> Vec<Row> {
                 c.write(OPEN.as_bytes())?;
                 stall()
             })
-            .gives(through("no answer within 2s")),
+            .gives(through("no answer within 6s")),
         row("its tunnel is reset")
             .proxy_answers(|c| {
                 c.write(OPEN.as_bytes())?;

@@ -26,7 +26,7 @@ pub const DAEMONSETS: &str = "/daemonsets/";
 pub const MB: usize = 1_000_000;
 
 /// The reason in a row with the timeout of [`Draft::short`].
-pub const TIMED_OUT: &str = "no answer within 2s";
+pub const TIMED_OUT: &str = "no answer within 6s";
 pub const UNKNOWN_AUTHORITY: &str = "the certificate is signed by an unknown authority";
 
 /// Separates alternative reasons, if the timing of the kernel decides between them.
@@ -123,10 +123,10 @@ impl Draft {
         self.pod(move |pod| pod.timeout(timeout))
     }
 
-    /// Sets a short timeout, for a row that waits for it. The default is long enough for a busy
-    /// machine.
+    /// Sets a shorter timeout, for a row that waits for it. A busy machine needs most of it for the
+    /// requests before.
     pub fn short(self) -> Self {
-        self.timeout("2s")
+        self.timeout("6s")
     }
 
     /// Replaces the text of the configuration file.

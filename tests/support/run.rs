@@ -73,8 +73,8 @@ impl Pod {
         let bundle = [old.pem(), authority.pem()].concat();
         folder.write("sa/ca.crt", &bundle);
         folder.write("ca.pem", bundle);
-        let config =
-            format!("timeout: {TIMEOUT}\ncaFile: {}\n", folder.path().join("ca.pem").display());
+        let bundle = folder.path().join("ca.pem");
+        let config = format!("timeout: {TIMEOUT}\ncaFile: '{}'\n", bundle.display());
         Self {
             folder,
             authority,
@@ -136,6 +136,8 @@ impl Pod {
         let mut command = Command::new(env!("CARGO_BIN_EXE_metrics-responder"));
         command
             .env_clear()
+            // A name server that does not answer must not use up the time limit.
+            .env("RES_OPTIONS", "timeout:1 attempts:1")
             .envs(self.env.iter().cloned())
             .arg("--serviceaccount-dir")
             .arg(self.folder.path().join("sa"))
