@@ -68,6 +68,14 @@ fn is_deep(text: &[u8]) -> bool {
                     bytes = rest;
                 }
             }
+            // A block text ends at the latest before a line that is not indented.
+            b'|' | b'>' if expects_value && depth == 0 => {
+                let is_inside = |last, next: u8| last != b'\n' || next.is_ascii_whitespace();
+                while bytes.clone().next().is_some_and(|next| is_inside(last, next)) {
+                    last = bytes.next().unwrap_or_default();
+                }
+                continue;
+            }
             b'!' | b'&' if expects_value => {
                 bytes.find(u8::is_ascii_whitespace);
             }
@@ -148,6 +156,8 @@ mod tests {
             ("a#'b: ", "[", "]"),
             // Nor does one without an end.
             ("a: |\n  - 'x\nb: ", "[", "]"),
+            // A block text ends.
+            ("a: |\n  x\nb: ", "[", "]"),
             ("b: ", "!t [", "]"),
             ("b: ", "&a [", "]"),
         ] {
@@ -174,6 +184,8 @@ mod tests {
             "a: x [[{ {[\n",
             "a: |\n  [[ {\n\n  [ [\n",
             "a: >-\n  x, [[, {\n",
+            "a: |\n  - [[\n\n  it's: {[\n# [[\nb: x\n",
+            "a: |2\r\n    - [[ {\r\nb: >\r\n    - [[ {\r\n",
             "a: don't [[\nb: it's [[\n",
         ] {
             let brackets = ["[", "{"].map(|bracket| bracket.repeat(101));

@@ -22,9 +22,6 @@ pub(crate) fn parse(text: &str) -> Option<Duration> {
 /// Writes a duration so that [`parse`] reads it back, to the millisecond.
 pub(crate) fn text(duration: Duration) -> String {
     let mut millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    if millis == 0 {
-        return "0s".to_owned();
-    }
     let mut text = String::new();
     for (name, unit) in UNITS {
         if millis >= unit {
@@ -33,7 +30,7 @@ pub(crate) fn text(duration: Duration) -> String {
             millis %= unit;
         }
     }
-    text
+    if text.is_empty() { "0s".to_owned() } else { text }
 }
 
 /// Writes a duration for a person: rounded up to minutes, or to seconds below one minute.

@@ -41,10 +41,9 @@ impl Env {
 
     /// Returns the names of all variables that are set, sorted.
     pub(crate) fn names(&self) -> Vec<String> {
+        let text = |(name, _): (OsString, _)| name.to_string_lossy().into_owned();
         let mut names: Vec<_> = match self {
-            Self::Process => {
-                std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
-            }
+            Self::Process => std::env::vars_os().map(text).collect(),
             Self::Of(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
         };
         // A name that is not UTF-8 cannot be looked up.

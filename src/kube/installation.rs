@@ -22,12 +22,6 @@ pub(crate) const NAMESPACE: &str = "kube-system";
 /// The name of the CronJob, and of the ConfigMap with its configuration file.
 pub(crate) const NAME: &str = "rke2-metrics-responder";
 
-/// The key of the configuration file in that ConfigMap.
-const FILE: &str = "config.yaml";
-
-/// The folder at which the pod mounts that ConfigMap.
-const FOLDER: &str = "/etc/metrics-responder";
-
 /// The name of the container in the CronJob's pod.
 const CONTAINER: &str = "metrics-responder";
 
@@ -157,7 +151,7 @@ struct ConfigMap {
 impl ConfigMap {
     /// Returns the text of the configuration file. It is binary data if it is not UTF-8.
     fn config_yaml(self) -> Vec<u8> {
-        let take = |map: Option<BTreeMap<_, _>>| map.and_then(|mut map| map.remove(FILE));
+        let take = |map: Option<BTreeMap<_, _>>| map.and_then(|mut map| map.remove("config.yaml"));
         let text = take(self.data).map(String::into_bytes);
         text.or_else(|| decode(&take(self.binary_data)?)).unwrap_or_default()
     }
@@ -199,7 +193,8 @@ impl<'c> Pod<'c> {
     /// Returns the name of the ConfigMap with the configuration file, and whether it may be
     /// missing.
     fn file(self) -> Option<(&'c str, bool)> {
-        let mount = find(&self.container["volumeMounts"], "mountPath", &FOLDER.into());
+        let mount =
+            find(&self.container["volumeMounts"], "mountPath", &"/etc/metrics-responder".into());
         let volume = &find(&self.spec["volumes"], "name", &mount["name"])["configMap"];
         let is_whole = volume["items"].is_null() && mount["subPath"].is_null();
         let is_of_name = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'.';

@@ -57,13 +57,11 @@ impl Extend<Node> for Tally {
     fn extend<I: IntoIterator<Item = Node>>(&mut self, nodes: I) {
         for node in nodes {
             let os = self.by_os.entry(Os::of(&node.os_image)).or_default();
+            let server = u64::from(node.is_server);
             os.nodes += 1;
-            if node.is_server {
-                os.servers += 1;
-                self.servers += 1;
-            } else {
-                self.agents += 1;
-            }
+            os.servers += server;
+            self.servers += server;
+            self.agents += 1 - server;
         }
     }
 }
