@@ -329,6 +329,44 @@ fn the_first_line_says_whether_this_cluster_reports() {
     young.refuses("/api/v1/nodes").answers("begins in 14h");
 }
 
+/// Runs a pod with the same file and variables.
+#[test]
+fn the_answer_is_that_of_a_run() {
+    for (file, name, value) in [
+        ("", "UNKNOWN", ""),
+        ("enabled: true\n", "METRICS_RESPONDER_SPREAD", "1ms"),
+        ("enabled: off\n", "UNKNOWN", ""),
+        ("enabled: off\n", "METRICS_RESPONDER_ENABLED", "yes"),
+        ("enabled: maybe\n", "UNKNOWN", ""),
+        ("enabled: F\nspread: soon\n", "UNKNOWN", ""),
+        ("spread: soon\n", "METRICS_RESPONDER_SPREAD", "0s"),
+        ("spread: soon\n", "METRICS_RESPONDER_TIMEOUT", "9s"),
+        ("\tenabled: no\n", "UNKNOWN", ""),
+        ("\tenabeld: no\n", "UNKNOWN", ""),
+        ("", "DO_NOT_TRACK", "1"),
+        ("", "DO_NOT_TRACK", "0"),
+        ("", "METRICS_RESPONDER_ENABLED", "'N'"),
+        ("", "METRICS_RESPONDER_ENABLED", " "),
+        ("", "METRICS_RESPONDER_ENABLE", "true"),
+        ("", "config.yaml", "enabled: false"),
+        ("", "OTEL_METRICS_ENABLED", "false"),
+        ("", "HTTPS_PROXY", "socks5://proxy"),
+        ("", "HTTPS_PROXY", "http://proxy:1"),
+    ] {
+        let endpoint = Server::accepting(None);
+        let text = format!("{file}endpoint: {}\n", endpoint.http());
+        let pod = Pod::new();
+        let server = api::serve(pod.authority.server(), &cluster("rke2-canal-ha"));
+        let run = pod.api(server.port).config(&text).env(name, value).run();
+        let page = Installed::new().file(&text).overridden(&json!({name: value})).page();
+        let answer = first_line(&page);
+        let is_on = answer == "Reporting  on";
+        assert!(is_on || answer.starts_with("Reporting  off: "), "{page}");
+        assert_eq!(endpoint.seen().len(), usize::from(is_on), "{answer}: {run:?}");
+        assert_eq!(run.code == Some(2), answer.contains("a mistake"), "{answer}: {run:?}");
+    }
+}
+
 #[test]
 fn the_order_of_the_sources_is_that_of_kubernetes() {
     let on = json!({"METRICS_RESPONDER_ENABLED": "true"});
