@@ -41,16 +41,16 @@ const MAX_CA_FILE: u64 = 1 << 20;
 pub struct Config {
     /// Reporting on or off.
     pub switch: Switch,
-    /// The time limit for reading the cluster.
+    /// The time limit for reading the cluster, and again for sending.
     pub timeout: Duration,
     /// The upper limit of the wait before sending.
     pub spread: Duration,
-    /// The age at which a cluster begins to report.
+    /// The age that the cluster and the CronJob must reach before the first report.
     pub(crate) grace_period: Setting<Duration>,
     /// The endpoint of the report: an absolute URL, plain http only if that is allowed.
     pub(crate) endpoint: Uri,
-    /// True if the endpoint was set, false if it is the default.
-    pub(crate) is_chosen: bool,
+    /// True if a setting names the endpoint, even if it is the default one.
+    pub(crate) has_endpoint: bool,
     /// The proxy that the environment names.
     pub(crate) proxy: Option<ViaProxy>,
     /// The file with additional certificate authorities.
@@ -67,7 +67,7 @@ impl Config {
     ) -> Result<Self, Error> {
         let place = file.place("");
         let settings = Settings::new(file.keys()?, &place, env, endpoint)?;
-        let is_chosen = settings.endpoint.is_some();
+        let has_endpoint = settings.endpoint.is_some();
         let default = || Uri::from_static(DEFAULT_ENDPOINT);
         let endpoint = settings.endpoint.map_or_else(default, |setting| setting.value);
         Ok(Self {
@@ -77,7 +77,7 @@ impl Config {
             grace_period: settings.grace_period,
             proxy: proxy::for_endpoint(&endpoint, env)?,
             endpoint,
-            is_chosen,
+            has_endpoint,
             ca_file: settings.ca_file,
         })
     }
@@ -132,7 +132,7 @@ mod tests {
         ] {
             let config = load(yaml, env, flag).unwrap();
             assert_eq!(config.endpoint, endpoint);
-            assert_eq!(config.is_chosen, endpoint != DEFAULT_ENDPOINT);
+            assert_eq!(config.has_endpoint, endpoint != DEFAULT_ENDPOINT);
         }
     }
 

@@ -101,9 +101,9 @@ impl fmt::Display for Error {
     }
 }
 
-/// Quotes a refused value, but not a query, which may contain a key. Returns nothing if the value is
-/// long or may contain a password, which would follow a colon.
-pub(crate) fn not(value: &str) -> String {
+/// Quotes a refused value up to its query, which may contain a key. Returns an empty text if the
+/// value is long or may contain a password: it has an `@`, or a colon without a port after it.
+pub(crate) fn but_not(value: &str) -> String {
     let shown = value.split(['?', '#']).next().unwrap_or_default();
     let is_number = |port: &str| port.bytes().all(|b| b.is_ascii_digit());
     let mut ports = shown.split(':').skip(1).filter_map(|rest| rest.split('/').next());
@@ -144,9 +144,9 @@ mod tests {
             ("https://user:acme-canary%40host", ""),
             ("user:1#acme-canary@host", ""),
         ] {
-            assert_eq!(not(value), quoted, "{value}");
+            assert_eq!(but_not(value), quoted, "{value}");
         }
-        assert_eq!(not(&"a".repeat(101)), "");
+        assert_eq!(but_not(&"a".repeat(101)), "");
     }
 
     #[test]

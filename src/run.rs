@@ -150,7 +150,7 @@ fn report(args: Report, env: &Env) -> Result<Outcome, Error> {
 /// Sends reports from outside a cluster only to an explicitly configured endpoint, so that a trial
 /// run never reaches the maintainers' statistics.
 fn refuse_stray_reports(cluster: &Cluster, config: &Config) -> Result<(), Error> {
-    if config.is_chosen || matches!(cluster, Cluster::Own(_)) {
+    if config.has_endpoint || matches!(cluster, Cluster::Own(_)) {
         return Ok(());
     }
     Err(Error::args(format!(

@@ -109,15 +109,15 @@ fn the_readme_answers_the_questions_of_a_reluctant_admin() {
     let readme = prose(README).split_whitespace().collect::<Vec<_>>().join(" ");
     for promise in [
         "Nothing in the cluster depends on the reports, and whoever turns them off loses nothing.",
-        "From 1.37 on, RKE2 also bundles `rke2-security-responder`, which this opt-out does not stop. For that one, \
+        "From 1.37 on, RKE2 bundles `rke2-security-responder`, which this opt-out does not stop. For that one, \
          set `disable: [rke2-security-responder]` in RKE2's config.yaml and restart each server.",
         &format!("A firewall has to let through DNS, and TCP port 443 to `{host}`."),
-        &format!("The default endpoint, `{host}`, is for the maintainers of RKE2 to run."),
+        &format!("The maintainers of RKE2 are to run the default endpoint, `{host}`."),
         "[private report](https://github.com/rancher/rke2-metrics-responder/security/advisories/new)",
-        "The ServiceAccount can get the namespace `kube-system`, list nodes, get DaemonSets that have a name of the \
+        "The ServiceAccount can get the namespace `kube-system`, list nodes, get DaemonSets with a name in the \
          CNI table, and get its own CronJob.",
-        "No report is sent in the first 24 hours (`gracePeriod` in the manifest). They start with the creation of the \
-         cluster or of the CronJob, whichever is later.",
+        "No report is sent in the first 24 hours after the creation of the cluster or of the CronJob, whichever is \
+         later (`gracePeriod` in the manifest).",
         "[Contributing](.github/CONTRIBUTING.md)",
     ] {
         assert!(readme.contains(promise), "{promise}");
@@ -125,7 +125,7 @@ fn the_readme_answers_the_questions_of_a_reluctant_admin() {
 }
 
 #[test]
-fn the_first_command_of_the_readme_prints_the_payload_it_shows() {
+fn the_readme_shows_the_payload_that_cargo_run_prints() {
     let readme = read(README);
     let blocks = blocks(&readme);
     let first = blocks.iter().position(|block| block.starts_with("$ "));
@@ -139,20 +139,20 @@ fn the_first_command_of_the_readme_prints_the_payload_it_shows() {
 }
 
 #[test]
-fn the_page_of_settings_contains_the_text_of_help() {
+fn the_settings_page_contains_the_help_text() {
     assert!(blocks(&read(SETTINGS)).contains(&HELP.to_owned()));
     assert_eq!(bare(&["--help"]).stdout, HELP);
 }
 
 #[test]
-fn the_installation_has_the_text_of_the_other_help() {
+fn the_install_page_contains_the_help_text_of_the_manifest_writer() {
     assert!(blocks(&read(INSTALL)).contains(&MANIFEST_HELP.to_owned()));
     assert_eq!(manifest_with(&["--help"], &[]).stdout, MANIFEST_HELP);
 }
 
-/// The page of a cluster with the manifest, read from an admin's machine.
+/// Explains a cluster with the manifest, seen from an admin's machine.
 #[test]
-fn the_page_of_the_readme_is_that_of_the_program() {
+fn the_readme_shows_the_output_of_explain() {
     let object = |kind: &str| {
         let documents = serde_yaml::Deserializer::from_str(MANIFEST);
         let mut objects = documents.map(|document| Value::deserialize(document).unwrap());

@@ -873,8 +873,8 @@ fn a_folder_that_cannot_be_used_is_named() {
     place.assert_alone();
 }
 
-/// Starts the program as an unprivileged user who owns these paths, if the tests run as root, whom
-/// no permission stops.
+/// Makes a command of root, whom no permission stops, run as `nobody`, and gives these paths to
+/// that user.
 fn without_privileges(command: &mut Command, owned: &[&Path]) {
     const NOBODY: u32 = 65534;
     if fs::metadata("/proc/self").unwrap().uid() == 0 {
@@ -887,7 +887,7 @@ fn without_privileges(command: &mut Command, owned: &[&Path]) {
 
 /// /dev/stdout leads to a regular file if standard output is redirected to one.
 #[test]
-fn a_link_of_the_system_is_not_replaced() {
+fn a_symlink_in_dev_is_not_replaced() {
     let place = Place::new();
     let captured = place.folder.path().join("captured");
     let mut command = Command::new(place.program_for_all());
@@ -895,7 +895,7 @@ fn a_link_of_the_system_is_not_replaced() {
         .args(["--rke2-config=/dev/null", "--output=/dev/stdout"])
         .stdout(fs::File::create(&captured).unwrap())
         .stderr(Stdio::piped());
-    // If the program ever replaced it, the test must not.
+    // As root, a program that replaces links would replace /dev/stdout itself.
     without_privileges(&mut command, &[]);
     let run = finish(command.spawn().unwrap());
     assert_eq!(run.code, Some(1), "{run:?}");
@@ -905,7 +905,7 @@ fn a_link_of_the_system_is_not_replaced() {
 }
 
 #[test]
-fn a_folder_without_rights_leaves_the_old_file() {
+fn the_old_file_survives_a_read_only_folder() {
     let place = Place::new();
     place.write();
     let old = place.content();

@@ -6,12 +6,12 @@ use rustls::pki_types::ServerName;
 use ureq::http::Uri;
 use ureq::http::uri::Authority;
 
-use crate::error::not;
+use crate::error::but_not;
 
 /// Reads an absolute URL. It must not contain a user, a password or a fragment, and may be plain
 /// http only to this machine or with `allowHttp`.
 pub(crate) fn parse(url: &str, allow_http: bool) -> Result<Uri, String> {
-    let expected = || format!("an https URL is expected{}", not(url));
+    let expected = || format!("an https URL is expected{}", but_not(url));
     if url.contains('#') {
         return Err(expected());
     }

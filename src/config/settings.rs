@@ -10,7 +10,7 @@ use super::env::Env;
 use super::spelling::resembles_variable;
 use super::switch::is_opt_out;
 use super::{duration, endpoint};
-use crate::error::{Error, not};
+use crate::error::{Error, but_not};
 use crate::yaml;
 
 /// Neither a wait nor a timeout of more than a day means anything for a job that runs three times
@@ -142,8 +142,8 @@ impl Layers<'_> {
         let parse = |text: String| {
             let parsed = duration::parse(&text).filter(|duration| allowed.contains(duration));
             parsed.ok_or_else(|| {
-                let most = duration::text(*allowed.end());
-                format!("a duration such as 10m or 90s, at most {most}, is expected{}", not(&text))
+                let (most, wrong) = (duration::text(*allowed.end()), but_not(&text));
+                format!("a duration such as 10m or 90s, at most {most}, is expected{wrong}")
             })
         };
         let setting = self.text(key, in_file)?;
@@ -195,7 +195,7 @@ pub(crate) fn on_or_off(word: &str) -> Result<bool, String> {
     match bare.to_ascii_lowercase().as_str() {
         "true" | "yes" | "on" | "1" | "y" | "t" => Ok(true),
         "false" | "no" | "off" | "0" | "n" | "f" => Ok(false),
-        _ => Err(format!("true or false is expected{}", not(bare))),
+        _ => Err(format!("true or false is expected{}", but_not(bare))),
     }
 }
 

@@ -163,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn any_do_not_track_but_0_and_false_opts_out() {
-        for (value, objects) in [
+    fn do_not_track_opts_out_unless_it_is_0_or_false() {
+        for (value, opts_out) in [
             ("1", true),
             ("true", true),
             ("please", true),
@@ -173,12 +173,12 @@ mod tests {
             ("", false),
         ] {
             let found = find(b"", &[("DO_NOT_TRACK", value)]);
-            assert_eq!(found == off("DO_NOT_TRACK"), objects, "{value:?}");
+            assert_eq!(found == off("DO_NOT_TRACK"), opts_out, "{value:?}");
         }
     }
 
     #[test]
-    fn off_is_understood_as_people_write_it() {
+    fn common_spellings_of_off_and_on_are_understood() {
         for word in [
             "false",
             "no",

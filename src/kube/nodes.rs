@@ -385,6 +385,7 @@ mod tests {
             &table(r#"[{"cells":null}]"#),
             &table("[{}]"),
             &table("[null]"),
+            // The rows come before the columns, and this is one page of a list.
             &format!(r#"{{"rows":[{{"cells":["a","b","c"]}}],"kind":"Table",{COLUMNS}}}"#),
             &format!(r#"{{"kind":"Table","metadata":{{"continue":"x"}},{COLUMNS},"rows":[]}}"#),
         ] {
@@ -395,6 +396,7 @@ mod tests {
     #[test]
     fn json_that_is_not_a_node_list_is_an_error() {
         for json in [
+            // Another kind, or none.
             "",
             "{}",
             &table("7"),
@@ -407,6 +409,7 @@ mod tests {
             &format!(r#"{{"kind":"NodeList",{COLUMNS},"rows":[]}}"#),
             r#"{"kind":"Table","items":[]}"#,
             r#"{"kind":"NodeList","metadata":{"continue":"x"},"items":[]}"#,
+            // Repeated keys and broken JSON.
             r#"{"kind":"NodeList","metadata":{},"metadata":{},"items":[]}"#,
             r#"{"kind":"NodeList","metadata":[],"items":[]}"#,
             r#"{"kind":"NodeList","items":[],"items":[]}"#,
@@ -415,6 +418,7 @@ mod tests {
             r#"{"kind":"NodeList","items":[],}"#,
             r#"{"kind":"NodeList" "items":[]}"#,
             r#"{"kind":"NodeList","items"[]}"#,
+            // Items that are no nodes.
             &list("[null]"),
             &list("[[]]"),
             &list("{}"),

@@ -94,8 +94,8 @@ fn must_exist(file: &Path, origin: &str) -> Result<PathBuf, Error> {
     fs::metadata(file).map(|_| file.to_owned()).map_err(fault)
 }
 
-/// Returns true if the path exists. A dangling link does, and gives an error when it is read: if it
-/// counted as missing, reporting would be on by default.
+/// Returns true if the path exists. A dangling link counts, so that reading it fails: if it counted
+/// as missing, reporting would be on by default.
 fn exists(path: &Path) -> Result<bool, Error> {
     match path.symlink_metadata() {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
@@ -104,7 +104,7 @@ fn exists(path: &Path) -> Result<bool, Error> {
 }
 
 impl Rke2Config {
-    /// Reads the file, which may be missing if it has drop-ins, and then the drop-ins.
+    /// Reads the file, if there is one, and then its drop-ins.
     pub(crate) fn read(path: &Path) -> Result<Self, Error> {
         let mut config = Self::default();
         let own = exists(path)?.then(|| path.to_owned());
@@ -125,6 +125,7 @@ impl Rke2Config {
     pub fn add(&mut self, file: &str, text: &[u8]) {
         let text = utf8(text);
         let keys = own_keys(&text).unwrap_or_else(|e| {
+            // An opt-out counts all the same, also one in metrics-responder-config.
             if [ENABLED, "enabled"].iter().any(|key| has_line_off(&text, key)) {
                 self.enabled = Some(false);
             }

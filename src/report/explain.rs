@@ -86,7 +86,7 @@ impl Explanation<'_> {
     }
 
     fn destination(&self, page: &mut Page, config: &Config) {
-        let chosen = if config.is_chosen { "as configured" } else { "the default" };
+        let chosen = if config.has_endpoint { "as configured" } else { "the default" };
         page.line("Where", &format!("{} ({chosen})", config.request()));
         if let Some(via) = &config.proxy {
             let (host, port) = (via.proxy.host(), via.proxy.port());

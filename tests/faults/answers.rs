@@ -25,7 +25,6 @@ pub fn rows() -> Vec<Row> {
 }
 
 fn versions() -> Vec<Row> {
-    const REASON: &str = "GET /version: not an answer from Kubernetes: unexpected JSON";
     let long = format!("\"v1.36.2-{}\"", "a".repeat(1000));
     let twice = "\"v1.36.2\",\"gitVersion\":\"v1.36.3\"";
     let versions = [
@@ -33,17 +32,17 @@ fn versions() -> Vec<Row> {
         ("gitVersion is null", "null"),
         ("gitVersion is empty", "\"\""),
         ("gitVersion is a name", "\"acme-canary\""),
-        ("gitVersion goes on", "\"v1.36.2 acme-canary\""),
+        ("gitVersion and more text", "\"v1.36.2 acme-canary\""),
         ("gitVersion has a line break", "\"v1.36.2\\nacme-canary\""),
         ("gitVersion is very long", &long),
         ("gitVersion is duplicated", twice),
     ];
-    let row = |(name, version)| {
+    let with_version = |(name, version)| {
         row(name)
             .api_replies(VERSION, format!("{{\"gitVersion\":{version}}}"))
-            .gives(Cluster(REASON))
+            .gives(Cluster(UNEXPECTED))
     };
-    versions.map(row).into()
+    versions.map(with_version).into()
 }
 
 fn uids() -> Vec<Row> {

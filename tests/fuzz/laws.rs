@@ -23,8 +23,8 @@ pub const LAWS: [(&str, Law); 8] = [
     ("rke2_config", rke2_config),
 ];
 
-/// A configuration is valid, or gives an error that names the file. With an opt-out in the
-/// environment it is off.
+/// A configuration is valid, or gives an error that names the file. An opt-out variable
+/// turns reporting off.
 pub fn config(data: &[u8]) {
     let file = || File::of("c.yaml", data);
     let env = Env::of(&[]);
@@ -38,7 +38,7 @@ pub fn config(data: &[u8]) {
     assert!(matches!(Switch::find(&file(), &opt_out), Ok(Switch::Off { .. })));
 }
 
-/// The line `enabled: false` is an opt-out, with any text after it.
+/// The line `enabled: false` is an opt-out, whatever lines follow.
 pub fn opt_out(data: &[u8]) {
     let text = [b"enabled: false\n", data].concat();
     let found = Switch::find(&File::of("c.yaml", &text), &Env::of(&[]));
