@@ -54,15 +54,9 @@ impl From<serde_json::Error> for JsonError {
 /// Counts the bytes that are read through it.
 #[derive(Debug)]
 pub(crate) struct Counted<R> {
-    inner: R,
+    pub(crate) inner: R,
     /// The number of bytes read so far.
     pub(crate) bytes: u64,
-}
-
-impl<R> Counted<R> {
-    pub(crate) fn new(inner: R) -> Self {
-        Self { inner, bytes: 0 }
-    }
 }
 
 impl<R: Read> Read for Counted<R> {
@@ -100,7 +94,7 @@ mod tests {
 
     #[test]
     fn the_bytes_that_are_read_are_counted() {
-        let mut counted = Counted::new(&b"{\"a\": 1}  "[..]);
+        let mut counted = Counted { inner: &b"{\"a\": 1}  "[..], bytes: 0 };
         read::<std::collections::BTreeMap<String, u8>>(&mut counted).unwrap();
         assert_eq!(counted.bytes, 10);
     }

@@ -216,7 +216,7 @@ impl Api {
         let (mut status, mut bytes) = (None, 0);
         let result = self.open(path, form, limit).and_then(|(answered, body)| {
             status = Some(answered);
-            let mut body = Counted::new(body);
+            let mut body = Counted { inner: body, bytes: 0 };
             let result = match answered {
                 200 => read(&mut body).map_err(|error| self.unreadable(path, error)),
                 status => refused(path, status, &mut body),

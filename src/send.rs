@@ -45,7 +45,7 @@ fn verdict_on(
 ) -> Result<(), Cow<'static, str>> {
     match response.status() {
         200 => {
-            let mut reply = Counted::new(response.into_reader(Some(MAX_REPLY)));
+            let mut reply = Counted { inner: response.into_reader(Some(MAX_REPLY)), bytes: 0 };
             let verdict = read_reply(&mut reply);
             *bytes = reply.bytes;
             verdict.map_err(|error| match error {

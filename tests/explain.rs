@@ -468,6 +468,13 @@ fn an_opt_out_that_could_be_undone_is_qualified() {
         // An unread file can turn nothing on: it has the lowest precedence.
         installed.refuses(CONFIG_MAP).answers(&format!("{answer}{limit}"));
     }
+    let from = json!([{"name": "METRICS_RESPONDER_ENDPOINT", "value": "$(OTHER)"}]);
+    for (key, value, limit) in
+        [("env", from, ""), ("args", json!(["-v"]), LIMIT), ("name", "x".into(), "")]
+    {
+        let installed = Installed::new().overridden(&off);
+        installed.cron_job(&of_container(key), value).answers(&format!("{answer}{limit}"));
+    }
 }
 
 /// A source that was not read may replace the wrong value.

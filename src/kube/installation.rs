@@ -28,6 +28,9 @@ const CONTAINER: &str = "metrics-responder";
 /// The name of the ConfigMap and of the Secret that the admin may create.
 const OVERRIDE: &str = "rke2-metrics-responder-override";
 
+type Variables = BTreeMap<String, (String, String)>;
+type Unread = Vec<(String, Option<Change>)>;
+
 /// The settings that a pod of the CronJob would get, and the status of the CronJob.
 #[derive(Debug)]
 pub(crate) struct Installation {
@@ -46,11 +49,20 @@ pub(crate) struct Installation {
     /// The text of the configuration file, empty if there is none; `None` if it was not read.
     file: Option<Vec<u8>>,
     /// The variables, each with its value and the object that sets it.
-    pub(crate) variables: BTreeMap<String, (String, String)>,
-    /// The settings that were not read, and whether each could decide if reporting is on.
-    pub(crate) unread: Vec<(String, bool)>,
+    pub(crate) variables: Variables,
+    /// The settings that were not read, and what each could change.
+    pub(crate) unread: Unread,
     /// True if the admin's ConfigMap exists; `None` if the CronJob does not read it.
     has_override: Option<bool>,
+}
+
+/// The answers that a setting could change if it were read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Change {
+    /// Any answer: it could also undo an opt-out.
+    Any,
+    /// Any answer except an opt-out.
+    NoOptOut,
 }
 
 impl Installation {
@@ -63,18 +75,19 @@ impl Installation {
         let job = &cron_job.spec["jobTemplate"]["spec"];
         let pod = Pod::of(job);
         let mut unread = pod.unread();
-        let mut map = |name: &str| {
+        // Returns `None` if it may not be read, and `Some(None)` if there is none.
+        let mut map = |name: &str, change| {
             let path = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/{name}");
             let map = api.optional::<ConfigMap>(&path, JSON);
             if matches!(&map, Err(error) if error.is_status(403)) {
-                unread.push((format!("configmap/{name}: status 403, no right to read it"), true));
+                unread.push((format!("configmap/{name}: status 403, no right to read it"), change));
                 return Ok(None);
             }
             map.map(Some)
         };
         let (name, is_optional) = pod.file().unwrap_or((NAME, true));
-        let file = pod.file().map_or(Ok(None), |_| map(name))?;
-        let overrides = map(OVERRIDE)?;
+        let file = pod.file().map_or(Ok(None), |_| map(name, Some(Change::NoOptOut)))?;
+        let overrides = map(OVERRIDE, Some(Change::Any))?;
         Ok(Some(Self {
             created: cron_job.metadata.creation_timestamp,
             is_suspended: cron_job.spec["suspend"] == true || job["suspend"] == true,
@@ -91,26 +104,25 @@ impl Installation {
 
     /// Returns the text that limits an answer, if a setting that was not read could change it.
     pub(crate) fn limit(&self) -> &'static str {
-        let is_limited = self.unread.iter().any(|(_, decides)| *decides);
+        let is_limited = self.unread.iter().any(|(_, change)| change.is_some());
         if is_limited { ", as far as it could be read" } else { "" }
     }
 
     /// Returns the limit of an opt-out. A variable of the CronJob has none, since it has the highest
-    /// precedence. The file, if it was not read, cannot undo an opt-out: it has the lowest.
+    /// precedence.
     pub(crate) fn limit_of(&self, opt_out: &str) -> &'static str {
-        let unread = self.unread.iter().filter(|(_, decides)| *decides).count();
         let is_final = self.lacks_file || opt_out.starts_with("cronjob/");
-        if is_final || unread == usize::from(self.file.is_none()) { "" } else { self.limit() }
+        let could_undo = self.unread.iter().any(|(_, change)| *change == Some(Change::Any));
+        if could_undo && !is_final { self.limit() } else { "" }
     }
 
     /// Returns the kubectl command that turns this installation off.
     pub(crate) fn turn_off(&self) -> String {
         let is_fixed = self.with_object(VARIABLE).starts_with("cronjob/");
+        let data = format!("{{\"data\":{{\"{VARIABLE}\":\"false\"}}}}");
         let patch = match self.has_override.filter(|_| !is_fixed) {
             Some(false) => return opt_out_command(NAMESPACE),
-            Some(true) => {
-                format!("configmap {OVERRIDE} -p '{{\"data\":{{\"{VARIABLE}\":\"false\"}}}}'")
-            }
+            Some(true) => format!("configmap {OVERRIDE} -p '{data}'"),
             None => format!("cronjob {NAME} -p '{{\"spec\":{{\"suspend\":true}}}}'"),
         };
         format!("kubectl -n {NAMESPACE} patch {patch}")
@@ -215,26 +227,22 @@ impl<'c> Pod<'c> {
     }
 
     /// Lists the parts that are not understood.
-    fn unread(self) -> Vec<(String, bool)> {
+    fn unread(self) -> Unread {
         let is_set = |words: &str| list(&self.container[words]).next().is_some();
         let parts = [
-            (self.container.is_null(), "its pod has no container metrics-responder"),
-            (self.file().is_none(), "its file is not the whole of a ConfigMap"),
-            (is_set("command") || is_set("args"), "the command line of its container"),
+            (is_set("command") || is_set("args"), "the command line of its container", Change::Any),
+            (self.container.is_null(), "its pod has no container metrics-responder", Change::Any),
+            (self.file().is_none(), "its file is not the whole of a ConfigMap", Change::NoOptOut),
         ];
-        let parts = parts.into_iter().filter(|(is_unread, _)| *is_unread);
-        parts.map(|(_, part)| (format!("cronjob/{NAME}: {part}"), true)).collect()
+        let unread = parts.into_iter().filter(|(is_unread, ..)| *is_unread);
+        unread.map(|(_, part, change)| (format!("cronjob/{NAME}: {part}"), Some(change))).collect()
     }
 
     /// Collects the variables in the order of Kubernetes: `envFrom`, then `env`. The last value of
     /// a variable counts.
-    fn variables(
-        self,
-        overrides: ConfigMap,
-        unread: &mut Vec<(String, bool)>,
-    ) -> BTreeMap<String, (String, String)> {
+    fn variables(self, overrides: ConfigMap, unread: &mut Unread) -> Variables {
         let overrides = overrides.data.unwrap_or_default();
-        let mut variables = BTreeMap::new();
+        let mut variables = Variables::new();
         for source in list(&self.container["envFrom"]) {
             let prefix = source["prefix"].as_str().unwrap_or_default();
             let name = |kind: &str| source[kind]["name"].as_str();
@@ -245,12 +253,14 @@ impl<'c> Pod<'c> {
                     }));
                 }
                 (Some(name), _) => {
-                    unread.push((format!("configmap/{name}: its variables were not read"), true));
+                    let place = format!("configmap/{name}: its variables were not read");
+                    unread.push((place, Some(Change::Any)));
                 }
                 (_, Some(name)) => {
+                    let place = format!("secret/{name}: this command reads no Secret");
                     // A later source has precedence.
                     let decides = name != OVERRIDE || variables.keys().any(|name| is_opt_out(name));
-                    unread.push((format!("secret/{name}: this command reads no Secret"), decides));
+                    unread.push((place, decides.then_some(Change::Any)));
                 }
                 (None, None) => {}
             }
@@ -259,9 +269,10 @@ impl<'c> Pod<'c> {
             let text = |key: &str| variable[key].as_str().unwrap_or_default().to_owned();
             let (name, mut value) = (text("name"), text("value"));
             if !variable["valueFrom"].is_null() || value.contains("$(") {
-                let place = "the value is in another object or variable";
+                let place = format!("{name} of cronjob/{NAME}: the value is elsewhere");
                 let is_ours = is_opt_out(&name) || name.starts_with("METRICS_RESPONDER_");
-                unread.push((format!("{name} of cronjob/{NAME}: {place}"), is_ours));
+                let change = if is_opt_out(&name) { Change::Any } else { Change::NoOptOut };
+                unread.push((place, is_ours.then_some(change)));
                 // A misspelt name is a mistake with any value.
                 value = if is_misspelt(&name) { "?".to_owned() } else { String::new() };
             }
