@@ -639,6 +639,23 @@ fn no_document_redirects_into_a_live_manifest() {
 }
 
 #[test]
+fn the_containerfile_compiles_with_the_pinned_rust() {
+    let versions = read("deploy/tools/versions.txt");
+    let line = versions.lines().find(|l| l.starts_with("rust ")).unwrap();
+    let pinned = line.split_whitespace().last().unwrap();
+    let containerfile = read("Containerfile");
+    let images: Vec<_> = containerfile.split("docker.io/library/rust:").skip(1).collect();
+    assert!(!images.is_empty());
+    for image in images {
+        let version = image.split('-').next().unwrap();
+        assert!(
+            format!("{pinned}.").starts_with(&format!("{version}.")),
+            "{version}, not {pinned}"
+        );
+    }
+}
+
+#[test]
 fn the_drop_ins_are_those_of_the_document() {
     for unit in ["rke2-server", "k3s"] {
         let file = format!("deploy/systemd/{unit}.conf");
