@@ -125,7 +125,8 @@ def qemu(machine):
 
 
 def packages(*names):
-    subprocess.run([ROOT / "deploy/tools/packages", *names], check=True)
+    if subprocess.run([ROOT / "deploy/tools/packages", *names], check=False).returncode:
+        sys.exit(1)  # The script said on one line what is missing.
 
 
 def run(command, **environment):
