@@ -260,8 +260,12 @@ impl Installed {
 
 /// Returns the timestamp of so many hours ago, as Kubernetes writes it.
 fn ago(hours: u64) -> Value {
+    seconds_ago(hours * 3600)
+}
+
+fn seconds_ago(seconds: u64) -> Value {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    support::timestamp(now.as_secs() - hours * 3600).into()
+    support::timestamp(now.as_secs() - seconds).into()
 }
 
 /// Limits an answer.
@@ -660,9 +664,14 @@ fn no_file_of_the_pod_is_opened() {
 #[test]
 fn the_page_shows_the_proxy_the_last_run_and_another_version() {
     let credentials = "http://acme-canary:acme-canary@proxy.example:3128";
+    // Ages are rounded up: half a minute less leaves time for the run.
+    let status = json!({
+        "lastScheduleTime": seconds_ago(30 * 3600 - 30),
+        "lastSuccessfulTime": seconds_ago(38 * 3600 - 30),
+    });
     let page = Installed::new()
         .cron_job(&of_container("image"), "acme-canary.example/a:5000/x:v0.1.0".into())
-        .cron_job("/status", json!({"lastScheduleTime": ago(30), "lastSuccessfulTime": ago(38)}))
+        .cron_job("/status", status)
         .overridden(&json!({"HTTPS_PROXY": credentials}))
         .page();
     for expected in [
