@@ -152,12 +152,14 @@ mod tests {
             // An apostrophe in a plain text does not begin a quoted one.
             ("a: don't # b\nb: ", "[", "]"),
             ("a: rock 'n roll\nb: ", "[", "]"),
+            ("a: rock 'n\nb: ", "['x', ", "]"),
             ("a: x \"\nb: ", "[", "]"),
             ("a#'b: ", "[", "]"),
             // Nor does one without an end.
             ("a: |\n  - 'x\nb: ", "[", "]"),
-            // A block text ends.
+            // A block text ends, and does not begin in a plain text.
             ("a: |\n  x\nb: ", "[", "]"),
+            ("a:\n  b: x | y\n  c: ", "[", "]"),
             ("b!: ", "[", "]"),
             ("b: ", "!t [", "]"),
             ("b: ", "&a [", "]"),

@@ -472,6 +472,16 @@ fn an_opt_out_that_could_be_undone_is_qualified() {
         // An unread file can turn nothing on: it has the lowest precedence.
         installed.refuses(CONFIG_MAP).answers(&format!("{answer}{limit}"));
     }
+    // A variable of the CronJob has the highest precedence, and without its file no pod starts.
+    let sources = json!([own, {"configMapRef": {"name": "x"}}]);
+    let limited = || Installed::new().cron_job(&of_container("envFrom"), sources.clone());
+    let env = json!([{"name": "METRICS_RESPONDER_ENABLED", "value": "false"}]);
+    limited()
+        .cron_job(&of_container("env"), env)
+        .answers("off: cronjob/rke2-metrics-responder: METRICS_RESPONDER_ENABLED");
+    let mut lost = limited().overridden(&off);
+    lost.objects.retain(|(path, _)| path != CONFIG_MAP);
+    lost.answers(answer);
     let from = json!([{"name": "METRICS_RESPONDER_ENDPOINT", "value": "$(OTHER)"}]);
     for (key, value, limit) in
         [("env", from, ""), ("args", json!(["-v"]), LIMIT), ("name", "x".into(), "")]
