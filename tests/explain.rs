@@ -520,11 +520,11 @@ fn a_mistake_that_could_be_mended_is_qualified() {
 fn the_file_is_the_one_that_the_pod_mounts() {
     const VOLUME: &str = "/spec/jobTemplate/spec/template/spec/volumes/0/configMap";
     let mut renamed = Installed::new().file("enabled: false\n");
-    renamed.objects[1].0 += "-abc123";
+    renamed.objects[1].0 += "-abc.123";
     let name = format!("{VOLUME}/name");
     renamed
-        .cron_job(&name, "rke2-metrics-responder-abc123".into())
-        .answers("off: configmap/rke2-metrics-responder-abc123: enabled");
+        .cron_job(&name, "rke2-metrics-responder-abc.123".into())
+        .answers("off: configmap/rke2-metrics-responder-abc.123: enabled");
     let missing = || Installed::new().cron_job(&name, "x".into());
     missing().answers("off: configmap/x is missing, so no pod starts");
     missing().cron_job(&format!("{VOLUME}/optional"), true.into()).answers("on");
@@ -617,12 +617,14 @@ fn the_command_that_turns_it_off_works_for_this_installation() {
     let on = json!([{"name": "METRICS_RESPONDER_ENABLED", "value": "true"}]);
     let own = json!({"name": "rke2-metrics-responder-override", "optional": true});
     let prefixed = json!([{"prefix": "METRICS_RESPONDER_", "configMapRef": own}]);
+    let other = json!([{"configMapRef": {"name": "x", "optional": true}}]);
     for (installed, command) in [
         (Installed::new(), create),
         (Installed::new().overridden(&json!({"HTTPS_PROXY": "http://p:1"})), patch),
         (Installed::new().cron_job(&of_container("env"), on), suspend),
         (Installed::new().cron_job(&of_container("envFrom"), Value::Null), suspend),
         (Installed::new().cron_job(&of_container("envFrom"), prefixed), suspend),
+        (Installed::new().cron_job(&of_container("envFrom"), other), suspend),
     ] {
         let page = installed.page();
         let off = page.lines().find(|line| line.starts_with("Off        kubectl ")).unwrap();
