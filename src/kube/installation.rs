@@ -28,7 +28,10 @@ const CONTAINER: &str = "metrics-responder";
 /// The name of the ConfigMap and of the Secret that the admin may create.
 const OVERRIDE: &str = "rke2-metrics-responder-override";
 
+/// The value of each variable, and the object that sets it.
 type Variables = BTreeMap<String, (String, String)>;
+
+/// Each setting that was not read, and what it could change; `None` if it could change no answer.
 type Unread = Vec<(String, Option<Change>)>;
 
 /// The settings that a pod of the CronJob would get, and the status of the CronJob.
@@ -48,9 +51,9 @@ pub(crate) struct Installation {
     pub(crate) lacks_file: bool,
     /// The text of the configuration file, empty if there is none; `None` if it was not read.
     file: Option<Vec<u8>>,
-    /// The variables, each with its value and the object that sets it.
+    /// The variables that the pod gets.
     pub(crate) variables: Variables,
-    /// The settings that were not read, and what each could change.
+    /// The settings that this command did not read.
     pub(crate) unread: Unread,
     /// True if the admin's ConfigMap exists; `None` if the CronJob does not read it.
     has_override: Option<bool>,
